@@ -2,4 +2,46 @@
 
 from importlib.metadata import version
 
+from uad_eval.comparison import over_seeds, paired_difference
+from uad_eval.errors import InputError
+from uad_eval.evaluation import SubjectVoxels, evaluate, evaluate_subjects
+from uad_eval.protocols import (
+    HEALTHY_VALIDATION,
+    LESION_VALIDATION,
+    ORACLE,
+    PROTOCOLS,
+    healthy_validation_threshold,
+    lesion_validation_threshold,
+)
+from uad_eval.reconstruction import evaluate_reconstruction
+from uad_eval.results import Evaluation, RunKey, single_figures
+from uad_eval.samples import evaluate_samples
+from uad_eval.scope import Scope
+from uad_eval.table_html import render_html
+from uad_eval.tables import by_pathology, leaderboard
+
 __version__ = version("uad-eval")
+
+__all__ = [
+    "HEALTHY_VALIDATION",
+    "LESION_VALIDATION",
+    "ORACLE",
+    "PROTOCOLS",
+    "Evaluation",
+    "InputError",
+    "RunKey",
+    "Scope",
+    "SubjectVoxels",
+    "by_pathology",
+    "evaluate",
+    "evaluate_reconstruction",
+    "evaluate_samples",
+    "evaluate_subjects",
+    "healthy_validation_threshold",
+    "leaderboard",
+    "lesion_validation_threshold",
+    "over_seeds",
+    "paired_difference",
+    "render_html",
+    "single_figures",
+]

@@ -2,4 +2,29 @@
 
 from importlib.metadata import version
 
+from uad_models.method import Method, MethodConfig, Preset
+from uad_models.predict import predict_cohort, predict_rows, predict_scan, predict_volume
+from uad_models.registry import create, list_methods, method_class
+from uad_models.run_folder import RunConfig, load_run
+from uad_models.train_config import TrainConfig
+from uad_models.training import fit
+
 __version__ = version("uad-models")
+
+__all__ = [
+    "Method",
+    "MethodConfig",
+    "Preset",
+    "RunConfig",
+    "TrainConfig",
+    "__version__",
+    "create",
+    "fit",
+    "list_methods",
+    "load_run",
+    "method_class",
+    "predict_cohort",
+    "predict_rows",
+    "predict_scan",
+    "predict_volume",
+]

@@ -1,0 +1,325 @@
+"""A person's brain: the ICBM 2009a atlas, deformed and refolded until two people's gyri and ventricles differ.
+
+Axes are ``(x, y, z)`` in RAS order throughout the phantom; lengths are in mm. The grey-matter, white-matter and T1
+maps are the ones in nilearn's wheel (V. Fonov et al., NeuroImage 54, 2011); fluid is what they leave of the brain.
+"""
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+import numpy as np
+from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
+from scipy import ndimage, sparse
+
+EXTENT = (164.0, 202.0, 176.0)
+"""Size of the field of view in mm: the atlas and room for the largest, turned head."""
+CENTRE = (0.0, -16.0, 6.0)
+"""MNI coordinates in the middle of the field of view."""
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Maps in atlas space at 1 mm, cropped to the brain.
+
+    Attributes
+    ----------
+    grey, white, brain
+        ``(x, y, z)`` fractions, 0 to 1.
+    near
+        ``(x, y, z)`` bool, the brain and 3 mm around it.
+    wall
+        ``(x, y, z)`` signed distance in mm to the wall of the ventricles, negative inside.
+    depth
+        ``(x, y, z)`` distance in mm to the outer surface of the brain.
+    normal
+        ``(3, x, y, z)`` direction away from the ventricles, smooth.
+    origin
+        MNI coordinates of voxel (0, 0, 0).
+    """
+
+    grey: np.ndarray
+    white: np.ndarray
+    brain: np.ndarray
+    near: np.ndarray
+    wall: np.ndarray
+    depth: np.ndarray
+    normal: np.ndarray
+    origin: np.ndarray
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """One person's tissue on the scan's grid, every array ``(x, y, z)`` float32.
+
+    Attributes
+    ----------
+    grey, white, fluid
+        Fractions that sum to 1 in every voxel; all is fluid outside the brain.
+    brain
+        True inside the brain.
+    wall, depth
+        Distances in mm, see `Atlas`.
+    mni_x, mni_y, mni_z
+        MNI coordinates of the tissue in each voxel.
+    spacing
+        Voxel size in mm.
+    """
+
+    grey: np.ndarray
+    white: np.ndarray
+    fluid: np.ndarray
+    brain: np.ndarray
+    wall: np.ndarray
+    depth: np.ndarray
+    mni_x: np.ndarray
+    mni_y: np.ndarray
+    mni_z: np.ndarray
+    spacing: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the grid."""
+        return self.grey.shape
+
+    @property
+    def tissue(self) -> np.ndarray:
+        """True where at least half of a brain voxel is grey or white matter."""
+        return self.brain & (self.fluid < 0.5)
+
+
+def grid_shape(spacing: float) -> tuple[int, ...]:
+    """Return the number of voxels per axis of the field of view."""
+    return tuple(int(np.ceil(e / spacing)) for e in EXTENT)
+
+
+def grid_affine(spacing: float) -> np.ndarray:
+    """Return the ``(4, 4)`` affine from voxel to MNI-like RAS mm."""
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    affine[:3, 3] = [c - (n - 1) * spacing / 2 for c, n in zip(CENTRE, grid_shape(spacing), strict=True)]
+    return affine
+
+
+def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], spacing: float, scale: float) -> np.ndarray:
+    """Return a smooth random field of mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness; the number of draws does not depend on the spacing.
+    shape
+        Voxels per axis.
+    spacing, scale
+        Voxel size and standard deviation of the Gaussian bumps in mm. Bumps narrower than a voxel alias.
+
+    Returns
+    -------
+    ndarray
+        ``shape`` float32.
+    """
+    field = rng.standard_normal([int(extent / scale) + 3 for extent in EXTENT]).astype(np.float32)
+    for extent, n in zip(EXTENT, shape, strict=True):
+        centres = scale * (np.arange(int(extent / scale) + 3) - 1)
+        bump = np.exp(-0.5 * ((np.arange(n)[:, None] * spacing - centres) / scale) ** 2)
+        bump = np.where(bump > 1e-4, bump, 0) / np.sqrt((bump**2).sum(1, keepdims=True))
+        # Sparse products, not BLAS: the same bits whatever the number of threads. Each turns the axes by one.
+        rest = field.shape[1:]
+        field = (sparse.csr_array(bump.astype(np.float32)) @ field.reshape(len(field), -1)).T.reshape(*rest, n)
+    return field
+
+
+def sample(volume: np.ndarray, coordinates: np.ndarray, *, order: int = 1) -> np.ndarray:
+    """Interpolate ``volume (x, y, z)`` at ``coordinates (3, ...)`` in voxels."""
+    return ndimage.map_coordinates(volume, coordinates, order=order, mode="nearest", output=np.float32)
+
+
+@lru_cache(maxsize=2)
+def load_atlas(spacing: float) -> Atlas:
+    """Read the atlas, blurred a little when the voxels of the scan are much larger than its own.
+
+    Parameters
+    ----------
+    spacing
+        Voxel size of the scan in mm.
+
+    Returns
+    -------
+    Atlas
+        Read from nilearn's wheel, without a network.
+    """
+    image = load_mni152_template(resolution=1)
+    brain = ndimage.binary_fill_holes(image.get_fdata(dtype=np.float32) > 0.05)
+    box = tuple(slice(max(s.start - 4, 0), s.stop + 4) for s in ndimage.find_objects(brain.astype(np.uint8))[0])
+    brain = brain[box]
+    grey, white = (load(resolution=1).get_fdata()[box].astype(np.float32) for load in (load_mni152_gm_template, load_mni152_wm_template))
+    depth = ndimage.distance_transform_edt(brain).astype(np.float32)
+    open_space, _ = ndimage.label(ndimage.binary_opening((grey + white < 0.5) & (depth > 22)))
+    ventricle = open_space == np.bincount(open_space.ravel())[1:].argmax() + 1
+    wall = ndimage.distance_transform_edt(~ventricle) - ndimage.distance_transform_edt(ventricle)
+    normal = np.stack(np.gradient(ndimage.gaussian_filter(wall.astype(np.float32), 2.0)))
+    blur = 0.35 * max(spacing - 2.0, 0.0)
+    grey, white, soft = (ndimage.gaussian_filter(m, blur) for m in (grey, white, brain.astype(np.float32)))
+    origin = image.affine[:3, 3] + [s.start for s in box]
+    return Atlas(grey, white, soft, ndimage.binary_dilation(brain, iterations=3), wall.astype(np.float32), depth, normal, origin)
+
+
+def build_anatomy(rng: np.random.Generator, *, spacing: float) -> Anatomy:
+    """Draw a person.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    spacing
+        Voxel size in mm, 1 to 8.
+
+    Returns
+    -------
+    Anatomy
+        With a head turned up to about 5 degrees, brain size ±6 % per axis, ventricles from narrow to wide, sulci and
+        outer fluid from tight to atrophied, and folds of this person's own.
+
+    Notes
+    -----
+    The fluid that the ranges give, 10 to 29 % of the brain's area (10th to 90th percentile), is what 700 FLAIR slices
+    of ``soop`` show; brain volume varies as in 30 people of ``ixi`` (1229 to 1577 ml). ``measure_real_ranges.py`` in
+    the project's benchmarks measures both.
+    """
+    atlas, shape = load_atlas(spacing), grid_shape(spacing)
+    age = rng.beta(1.5, 1.5)
+    inside, points = _deform(rng, atlas, shape, spacing, ventricles=rng.uniform(-1.5, 2.0) + 5.0 * age)
+    grey, white, brain, wall, depth = (
+        sample(m, points) for m in (atlas.grey, atlas.white, atlas.brain, atlas.wall, atlas.depth)
+    )
+    mni = points + atlas.origin.astype(np.float32)[:, None]
+    folds = _folds(rng, inside, depth, mni, spacing)
+    grey, white, fluid = _refold(_sharpen(grey, white), folds, openness=rng.uniform(0.4, 0.7) + 0.3 * age)
+    patchy = np.clip(1 + 0.7 * smooth_field(rng, shape, spacing, 14.0)[inside], 0.1, 2)
+    shrunk = np.clip(1.1 - depth / ((0.5 + 4.0 * age) * patchy + 0.5), 0, 1) * np.clip(wall / 8, 0, 1)
+    grey, white = grey * (1 - shrunk), white * (1 - shrunk)
+    values = (grey, white, 1 - grey - white, brain > 0.5, wall, depth, *mni)
+    outside = (0, 0, 1, False, 99, 0, 0, 0, 0)
+    return Anatomy(*(_fill(inside, v, o) for v, o in zip(values, outside, strict=True)), spacing)
+
+
+def _fill(inside: np.ndarray, values: np.ndarray, outside: float) -> np.ndarray:
+    """Put the values of the voxels inside back on the grid."""
+    volume = np.full(inside.shape, outside, values.dtype)
+    volume[inside] = values
+    return volume
+
+
+def displace(anatomy: Anatomy, centre: np.ndarray, radius: float, push: float, width: float) -> tuple[Anatomy, np.ndarray]:
+    """Push tissue away from a sphere, as a growing mass does.
+
+    Parameters
+    ----------
+    anatomy
+        The person without the mass.
+    centre
+        ``(3,)`` in voxels.
+    radius, push, width
+        Radius of the mass, largest displacement and reach of the displacement beyond the radius, mm.
+
+    Returns
+    -------
+    Anatomy
+        The displaced person; the brain mask does not change (the skull is rigid).
+    ndarray
+        ``(x, y, z)`` bool, the zone in which anything moved.
+    """
+    grid = np.indices(anatomy.shape, dtype=np.float32)
+    offset = grid - centre[:, None, None, None].astype(np.float32)
+    distance = np.sqrt((offset**2).sum(0)) * anatomy.spacing
+    reach = push * np.exp(-((np.maximum(distance - radius, 0) / width) ** 2)) * np.minimum(distance / radius, 1)
+    reach *= np.clip(anatomy.depth / 8.0, 0, 1)
+    zone = (reach > 0.05) & anatomy.brain
+    source = (grid - offset / np.maximum(distance, 1e-3) * reach)[:, zone]
+    moved = {}
+    for name in (f.name for f in fields(Anatomy)):
+        values = getattr(anatomy, name)
+        if name not in ("brain", "depth", "spacing"):
+            values = values.copy()
+            values[zone] = sample(getattr(anatomy, name), source)
+        moved[name] = values
+    return Anatomy(**moved), zone
+
+
+def _deform(
+    rng: np.random.Generator, atlas: Atlas, shape: tuple[int, ...], spacing: float, *, ventricles: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the voxels near the brain, ``(x, y, z)`` bool, and their atlas voxel coordinates ``(3, n)``."""
+    coordinates = _place(rng, atlas, shape, spacing)
+    for scale, size in ((32.0, 2.5), (15.0, 1.3)):
+        coordinates += np.stack([size * smooth_field(rng, shape, spacing, scale) for _ in range(3)])
+    nearest = np.rint(coordinates).astype(np.int32)
+    limits = np.array(atlas.brain.shape)[:, None, None, None] - 1
+    inside = ((nearest >= 0) & (nearest <= limits)).all(0)
+    inside[inside] = atlas.near[tuple(nearest[:, inside])]
+    points = coordinates[:, inside]
+    wall, depth = sample(atlas.wall, points), sample(atlas.depth, points)
+    flow = ventricles * np.exp(-((np.maximum(wall, 0) / 14.0) ** 2))
+    flow *= 1 + 0.25 * smooth_field(rng, shape, spacing, 25.0)[inside]
+    # No deeper than 1.5 mm behind the wall: beyond the middle of a narrow horn lies the other side.
+    flow = np.minimum(flow, np.maximum(wall, 0) + 1.5)
+    points -= np.stack([flow * sample(n, points) for n in atlas.normal])
+    fine = np.where(depth < 18, 1.3 * np.clip(depth / 6, 0.3, 1), 0.7).astype(np.float32)
+    return inside, points + np.stack([fine * smooth_field(rng, shape, spacing, 7.0)[inside] for _ in range(3)])
+
+
+def _place(rng: np.random.Generator, atlas: Atlas, shape: tuple[int, ...], spacing: float) -> np.ndarray:
+    """Return atlas voxel coordinates ``(3, x, y, z)`` of a head of random size that is turned and moved a little."""
+    # The atlas is larger than most people: 1.9 l inside the skull.
+    scales = 1.05 + rng.normal(0, 0.03, 3).clip(-0.06, 0.06)
+    turn = np.eye(3)
+    for angle, (i, j) in zip(np.deg2rad(rng.normal(0, 2.2, 3).clip(-5, 5)), ((1, 2), (0, 2), (0, 1)), strict=True):
+        step = np.eye(3)
+        step[[i, i, j, j], [i, j, i, j]] = np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
+        turn = np.einsum("ij,jk->ik", turn, step)
+    matrix = (turn * scales * spacing).astype(np.float32)
+    shift = (np.array(CENTRE) + rng.normal(0, 2.0, 3) - atlas.origin).astype(np.float32)
+    x, y, z = (np.arange(n, dtype=np.float32) - (n - 1) / 2 for n in shape)
+    return np.stack(
+        [m[0] * x[:, None, None] + m[1] * y[:, None] + m[2] * z + s for m, s in zip(matrix, shift, strict=True)]
+    ).astype(np.float32)
+
+
+def _sharpen(grey: np.ndarray, white: np.ndarray, power: float = 1.8) -> tuple[np.ndarray, ...]:
+    """Undo part of the blur that averaging 152 people left in the fractions."""
+    parts = [np.clip(p, 0, 1) ** power for p in (grey, white, 1 - grey - white)]
+    total = np.maximum(parts[0] + parts[1] + parts[2], 1e-6)
+    return tuple(p / total for p in parts)
+
+
+def _folds(
+    rng: np.random.Generator, inside: np.ndarray, depth: np.ndarray, mni: np.ndarray, spacing: float
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Draw sulci of the person's own: sheets near the surface of the cerebrum on which a random field is zero.
+
+    Each is a pair for the voxels inside: distance to the sheet in mm, and how much of a sulcus there is, 0 to 1.
+    """
+    bottom = 16.0 + 4.0 * smooth_field(rng, inside.shape, spacing, 12.0)[inside]
+    cerebrum = 1 / (1 + np.exp((-mni[2] - 14 - 0.35 * np.clip(mni[1] + 40, 0, 60)) / 2.0))
+    folds = []
+    # Sheets stand nearly upright on the surface: the field changes little towards the middle of the brain.
+    middle = (np.array(inside.shape, np.float32)[:, None] - 1) / 2
+    offset = np.stack(np.nonzero(inside)).astype(np.float32) - middle
+    outward = offset * (70 / spacing / np.maximum(np.sqrt((offset**2).sum(0)), 1)) ** 0.7 + middle
+    for scale in (7.5, 5.0):
+        field = smooth_field(rng, inside.shape, spacing, scale)
+        steepness = np.sqrt(sum(g**2 for g in np.gradient(field, spacing)))
+        distance = np.abs(sample(field, outward)) / np.maximum(sample(steepness, outward), 0.4 / scale)
+        folds.append((distance, np.clip((bottom - depth) / 5.0, 0, 1) * cerebrum))
+        bottom = bottom - 4.0
+    return folds
+
+
+def _refold(
+    fractions: tuple[np.ndarray, ...], folds: list[tuple[np.ndarray, np.ndarray]], *, openness: float
+) -> tuple[np.ndarray, ...]:
+    """Line the sulci with cortex and fill them with fluid."""
+    grey, white, fluid = fractions
+    for distance, reach in folds:
+        lining, gap = np.exp(-((distance / 3.3) ** 4)) * reach, np.exp(-((distance / 1.5) ** 2)) * reach * openness
+        grey, white = grey + white * lining, white * (1 - lining)
+        grey, fluid = grey * (1 - gap), fluid + grey * gap
+    return grey, white, fluid

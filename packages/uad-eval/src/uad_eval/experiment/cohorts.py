@@ -1,0 +1,64 @@
+"""Cohorts by name: the phantom, the real sets that a report can be made on, or a table of one's own."""
+
+import os
+from pathlib import Path
+
+from uad_data import Cohort, index_layout, write_phantom
+
+from uad_eval.errors import InputError
+
+#: Name to layout, folder below UAD_REAL_DATA, and what its lesions are where the layout cannot know.
+REAL_COHORTS = {"lgg": ("kaggle_3m", "lgg/kaggle_3m", "glioma"), "soop": ("images_masks", "soop", "stroke")}
+REAL_DATA = "UAD_REAL_DATA"
+
+
+def open_cohort(name: str, *, cache: Path, subjects: int = 60, seed: int = 0, workers: int = 2) -> Cohort:
+    """Open a cohort by name, making or indexing it when that has not been done.
+
+    Parameters
+    ----------
+    name : str
+        ``"phantom"``, a key of `REAL_COHORTS`, or the path of a ``cohort.csv``.
+    cache : Path
+        Where phantoms and tables are kept.
+    subjects, seed : int
+        Of the phantom cohort.
+    workers : int
+        Processes that make it.
+
+    Returns
+    -------
+    Cohort
+        With splits.
+
+    Raises
+    ------
+    InputError
+        If the name is none of these, or the data are not where the environment says.
+    """
+    if name == "phantom":
+        return write_phantom(cache / f"phantom-{subjects}-{seed}", subjects=subjects, seed=seed, workers=workers)
+    if name in REAL_COHORTS:
+        return _index_real(name, cache / f"{name}.csv")
+    path = Path(name)
+    if path.suffix != ".csv":
+        known = ", ".join(["phantom", *REAL_COHORTS])
+        raise InputError(f"cohort {name!r}: expected one of {known}, or the path of a cohort.csv")
+    cohort = Cohort.read(path)
+    if not (cohort.table["split"] != "").all():
+        raise InputError(
+            f"{path}: expected every scan in a split (train, val, test), found some without; "
+            "fill in the column split, or make the table with 'uad-data index', which does"
+        )
+    return cohort
+
+
+def _index_real(name: str, table: Path) -> Cohort:
+    """Index a real set below ``UAD_REAL_DATA``."""
+    root = os.environ.get(REAL_DATA)
+    if not root:
+        raise InputError(f"cohort {name!r}: set the environment variable {REAL_DATA} to the folder that holds it")
+    layout, folder, lesion = REAL_COHORTS[name]
+    cohort = index_layout(layout, Path(root) / folder, out=table, seed=0)
+    pathology = cohort.table["pathology"].where(cohort.table["pathology"] == "healthy", lesion)
+    return Cohort(cohort.table.assign(pathology=pathology), cohort.root)

@@ -1,0 +1,125 @@
+"""What an experiment is asked: which cohort, which methods, how prepared and how judged."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from uad_eval.errors import InputError
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method and the settings that differ from its preset.
+
+    Parameters
+    ----------
+    name : str
+        A registered method.
+    settings : dict of str to str
+        Settings of the method or of its training, as text; ``uad_models`` gives them their types.
+    """
+
+    name: str
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``name`` or ``name:key=value,key=value``.
+
+        Parameters
+        ----------
+        text : str
+            Such as ``"vae:latent=spatial,latent_dim=16"``.
+
+        Returns
+        -------
+        MethodSpec
+            The method and its settings; whether they exist is checked when they are used.
+
+        Raises
+        ------
+        InputError
+            If the text is not of that form.
+        """
+        name, _, rest = text.partition(":")
+        pairs = [pair.partition("=") for pair in rest.split(",") if pair]
+        if not name or (":" in text and not pairs) or any(not key or not sign for key, sign, _ in pairs):
+            raise InputError(f"method {text!r}: expected 'name' or 'name:key=value,key=value', as 'vae:latent_dim=64'")
+        return cls(name, {key: value for key, _, value in pairs})
+
+    def __str__(self) -> str:
+        """Write it as `parse` reads it."""
+        return self.name + (":" if self.settings else "") + ",".join(f"{k}={v}" for k, v in self.settings.items())
+
+    @property
+    def slug(self) -> str:
+        """The spec as part of a folder name."""
+        return re.sub(r"[^A-Za-z0-9.]+", "-", str(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentSettings:
+    """Settings of `uad_eval.experiment.run_experiment`.
+
+    Parameters
+    ----------
+    cohort : str
+        ``"phantom"``, ``"lgg"`` or ``"soop"`` (the last two below ``UAD_REAL_DATA``), or the path of a ``cohort.csv``.
+    methods : tuple of MethodSpec
+        The rows of the table.
+    preset : str
+        Name of a preset of the methods, ``"quick"`` or ``"paper"``.
+    seeds : tuple of int
+        One training per method and seed. Methods that learn nothing run once.
+    modalities : tuple of str
+        Sequences that the methods see, as channels.
+    size : tuple of int
+        ``(h, w)`` for slices, ``(d, h, w)`` for volumes.
+    slices, scaling : str
+        See ``uad_data.ArraySpec``.
+    pipeline : str
+        Name of a post-processing pipeline; its threshold is replaced by those of the three protocols.
+    false_positive_rate : float
+        Of the healthy-validation threshold: share of healthy brain voxels above it, in [0, 1).
+    accelerator : str
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    subjects : int
+        Size of the phantom cohort; of no effect on others.
+    output : Path
+        Results go here.
+    cache : Path
+        Phantom scans and prepared arrays go here; experiments share it.
+    workers : int
+        Processes that make phantoms and prepare scans.
+    """
+
+    cohort: str = "phantom"
+    methods: tuple[MethodSpec, ...]
+    preset: str = "quick"
+    seeds: tuple[int, ...] = (0,)
+    modalities: tuple[str, ...] = ("flair",)
+    size: tuple[int, ...] = (128, 128)
+    slices: str = "fraction:0.25"
+    scaling: str = "percentile:99"
+    pipeline: str = "poster2023"
+    false_positive_rate: float = 0.02
+    accelerator: str = "auto"
+    subjects: int = 60
+    output: Path = Path("reports/compare")
+    cache: Path = Path(".uad")
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        if not self.methods or not self.seeds or not self.modalities:
+            raise InputError("an experiment needs at least one method, one seed and one modality")
+        if len(set(map(str, self.methods))) < len(self.methods):
+            raise InputError(f"methods: expected each once, found {' '.join(map(str, self.methods))}")
+
+    @property
+    def cohort_name(self) -> str:
+        """The cohort's name in tables: of a file its folder and stem."""
+        path = Path(self.cohort)
+        if path.suffix != ".csv":
+            return self.cohort
+        return path.absolute().parent.name if path.stem == "cohort" else path.stem

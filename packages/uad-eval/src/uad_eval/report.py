@@ -1,0 +1,143 @@
+"""Run a parameterised notebook and leave the executed notebook and one self-contained HTML page.
+
+Papermill runs the notebook and nbconvert makes the page; both come with the extra ``uad-eval[experiment]``.
+Papermill only warns about a parameter the notebook does not have, and takes any type for it; here both are errors,
+raised before anything runs.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from uad_eval.errors import InputError
+
+_TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
+
+
+def notebook_parameters(notebook: Path) -> dict[str, object]:
+    """Read the names and default values in the cell tagged ``parameters``.
+
+    Parameters
+    ----------
+    notebook : Path
+        An ``.ipynb`` file.
+
+    Returns
+    -------
+    dict
+        Parameter name to its default value, a plain scalar.
+
+    Raises
+    ------
+    InputError
+        If the file is not there or is not a notebook.
+    """
+    import ast
+
+    import papermill
+
+    if not notebook.is_file():
+        raise InputError(f"{notebook}: no such notebook")
+    try:
+        found = papermill.inspect_notebook(str(notebook))
+    except Exception as error:
+        raise InputError(f"{notebook}: expected a Jupyter notebook (.ipynb), could not read it ({error})") from error
+    return {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
+
+
+def typed_parameters(given: Mapping[str, str], defaults: Mapping[str, object]) -> dict[str, object]:
+    """Turn parameters given as text into the types of a notebook's defaults.
+
+    Parameters
+    ----------
+    given : mapping of str to str
+        Names and values from a command line.
+    defaults : mapping
+        Names and default values, from :func:`notebook_parameters`.
+
+    Returns
+    -------
+    dict
+        The given parameters, typed.
+
+    Raises
+    ------
+    InputError
+        For a name the notebook does not have (with the nearest ones it has) or a value of another type.
+    """
+    typed: dict[str, object] = {}
+    for name, text in given.items():
+        if name not in defaults:
+            near = difflib.get_close_matches(name, list(defaults), n=3) or sorted(defaults)
+            raise InputError(f"the notebook has no parameter {name!r}; did you mean {', '.join(near)}?")
+        kind = type(defaults[name])
+        try:
+            if kind is bool:
+                if text.lower() not in _TRUE | _FALSE:
+                    raise ValueError(text)
+                typed[name] = text.lower() in _TRUE
+            else:
+                typed[name] = kind(text)
+        except ValueError:
+            raise InputError(f"parameter {name!r}: expected {kind.__name__}, found {text!r}") from None
+    return typed
+
+
+def run_report(notebook: Path, *, output: Path | None = None, parameters: Mapping[str, str] | None = None) -> Path:
+    """Execute a notebook and write ``<output>/<name>.ipynb`` and ``<output>/<name>.html``.
+
+    Parameters
+    ----------
+    notebook : Path
+        The notebook to run; it is not changed.
+    output : Path, optional
+        Folder for the report, also given to the notebook where it has a parameter ``output``. Without it,
+        ``reports/<notebook name>``, with the name of the cohort added when one is among the parameters.
+    parameters : mapping of str to str, optional
+        Parameter values as text.
+
+    Returns
+    -------
+    Path
+        The HTML page: pictures inside it, nothing loaded from anywhere.
+
+    Raises
+    ------
+    InputError
+        If the notebook or a parameter is not right, before anything runs.
+    papermill.PapermillExecutionError
+        If a cell fails; the notebook executed so far is kept, with the error in it.
+    """
+    import papermill
+
+    defaults = notebook_parameters(notebook)
+    given = dict(parameters or {})
+    if output is None:
+        cohort = "-" + Path(given["cohort"]).stem if "cohort" in given else ""
+        output = Path("reports") / (notebook.stem + cohort)
+    if "output" in defaults:
+        given.setdefault("output", str(output))
+    typed = typed_parameters(given, defaults)
+    output.mkdir(parents=True, exist_ok=True)
+    executed = output / notebook.name
+    papermill.execute_notebook(
+        str(notebook), str(executed), parameters=typed, kernel_name="python3", progress_bar=True, log_output=False
+    )
+    page = executed.with_suffix(".html")
+    unfinished = page.with_suffix(".html.part")
+    unfinished.write_text(_to_html(executed), encoding="utf-8")
+    os.replace(unfinished, page)
+    return page
+
+
+def _to_html(executed: Path) -> str:
+    """Render without code cells, prompts or anything a browser would have to download."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, embed_images=True)
+    for url in ("mathjax_url", "require_js_url", "jquery_url", "jupyter_widgets_base_url", "widget_renderer_url"):
+        setattr(exporter, url, "")
+    exporter.mermaid_js_url = ""
+    page, _ = exporter.from_filename(str(executed))
+    return page

@@ -1,0 +1,113 @@
+"""The leaderboard as HTML that needs nothing else: for a notebook's output or a page."""
+
+import math
+from html import escape
+
+import pandas as pd
+
+from uad_eval.protocols import HEALTHY_VALIDATION, LESION_VALIDATION
+from uad_eval.tables import COLUMNS, Column, clear_best
+
+_STYLE = """
+.uad-board {font: 14px/1.35 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 100%; overflow-x: auto}
+.uad-board table {border-collapse: collapse; margin: 0}
+.uad-board th {font-weight: 600; text-align: right; vertical-align: bottom; padding: 6px 8px; max-width: 7em;
+  border-bottom: 2px solid #1a1a1a; background: #fff; white-space: normal}
+.uad-board td {text-align: right; vertical-align: top; padding: 5px 8px; border-bottom: 1px solid #ddd;
+  white-space: nowrap; font-variant-numeric: tabular-nums}
+.uad-board .name {text-align: left}
+.uad-board tr.baseline td {background: #f3f3f3}
+.uad-board .between {display: block; font-size: 11px; font-weight: 400; color: #555}
+.uad-board .tag {font-size: 11px; color: #555; border: 1px solid #999; border-radius: 3px; padding: 0 4px;
+  margin-left: 6px}
+.uad-board dl {display: grid; grid-template-columns: max-content 1fr; gap: 2px 12px; font-size: 12px; margin: 10px 0 0;
+  max-width: 72em}
+.uad-board dt {font-weight: 600}
+.uad-board dd {margin: 0; color: #333}
+"""
+
+
+def render_html(board: pd.DataFrame) -> str:
+    """Draw the leaderboard as a table with a short key.
+
+    Parameters
+    ----------
+    board : pandas.DataFrame
+        From :func:`uad_eval.tables.leaderboard`.
+
+    Returns
+    -------
+    str
+        A ``<div>`` with its own style, no script, nothing loaded. The best of a column is bold only where its interval
+        lies apart from every other's; a column that no method has is left out.
+    """
+    shown = [column for column in COLUMNS if board[column.name].notna().any()]
+    bold = {column.name: clear_best(board, column.name) for column in shown if column.compared}
+    ranked = next(column for column in COLUMNS if column.name == board["ranked_by"].iloc[0])
+    headings = [("", "#"), ("name", "Method"), *(("", column.heading) for column in shown)]
+    compared = len(board) > 1
+    if compared:
+        headings.insert(3 + shown.index(ranked), ("", f"{ranked.heading} − best, paired"))
+    head = "".join(f'<th scope="col" class="{kind}">{escape(text)}</th>' for kind, text in headings)
+    body = []
+    for _, row in board.iterrows():
+        tag = '<span class="tag">baseline</span>' if row["baseline"] else ""
+        cells = [f"<td>{row['rank']}</td>", f'<td class="name">{escape(row["method"])}{tag}</td>']
+        for column in shown:
+            cells.append(_cell(row, column.name, bold.get(column.name) == row["method"]))
+            if compared and column is ranked:
+                cells.append(_cell(row, "difference", False))
+        body.append(f'<tr class="{"baseline" if row["baseline"] else ""}">{"".join(cells)}</tr>')
+    key = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _key(board, shown).items())
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    return f'<style>{_STYLE}</style><div class="uad-board">{table}<dl>{key}</dl></div>'
+
+
+def _cell(row: pd.Series, name: str, bold: bool) -> str:
+    """Value, with its interval in small type below."""
+    value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
+    if math.isnan(value):
+        return "<td>–</td>"
+    text = f"{value:.0f}" if name == "seconds" else _number(value, signed=name == "difference")
+    text = f"<b>{text}</b>" if bold else text
+    if math.isnan(low):
+        return f"<td>{text}</td>"
+    signed = name == "difference"
+    return f'<td>{text}<span class="between">{_number(low, signed)} to {_number(high, signed)}</span></td>'
+
+
+def _number(value: float, signed: bool) -> str:
+    """Three decimals, with a true minus sign."""
+    return (f"{value:+.3f}" if signed else f"{value:.3f}").replace("-", "−")
+
+
+def _key(board: pd.DataFrame, shown: list[Column]) -> dict[str, str]:
+    """Explain the terms that stand in the table."""
+    first = board.iloc[0]
+    pool = "over all voxels of all subjects together" if first["aggregation"] == "pooled" else "mean over subjects"
+    chance = "" if math.isnan(first["prevalence"]) else f" Chance gives {first['prevalence']:.3f}, the share of lesion."
+    rate = first["false_positive_rate"]
+    share = "a stated share" if math.isnan(rate) else f"{100 * rate:g} %"
+    came_from = {
+        LESION_VALIDATION: "lesion validation",
+        HEALTHY_VALIDATION: "healthy validation",
+    }.get(first["protocol"], first["protocol"])
+    seeds = f"and of the training seeds ({board['seeds'].max()}) " if board["seeds"].max() > 1 else ""
+    texts = {
+        "average_precision": "average precision of the anomaly map." + chance,
+        "auroc": "area under the ROC curve of the anomaly map; flatters every method where lesions are small.",
+        "best_dice": "Dice at the threshold that is best on the test scans themselves: an upper bound.",
+        "dice_lesion_validation": "threshold chosen for the best Dice on labelled validation scans.",
+        "dice_healthy_validation": f"threshold that {share} of healthy validation voxels exceed; no lesion was seen.",
+        "iou": f"intersection over union; like the next three, with the threshold from {came_from}.",
+        "slice_auroc": "slices with lesion against slices without, by the ℓ2 distance of image and reconstruction.",
+        "scan_auroc": "the same for whole scans.",
+        "healthy_mae": "mean absolute error of reconstructed lesion-free slices; low is not by itself good.",
+        "seconds": "to train, predict and score, one seed.",
+    }
+    return {
+        "Figures": f"{first['cohort']}, {first['scope']}, {first['subjects']} test subjects; {pool}.",
+        "Small type": f"95 % interval from resampling the test subjects {seeds}with replacement.",
+        "Bold": "best of its column, and its interval lies apart from every other's.",
+        "− best, paired": "difference from the first row on the same resampled subjects; 0 outside its interval tells.",
+    } | {column.heading: texts[column.name] for column in shown if column.name in texts}

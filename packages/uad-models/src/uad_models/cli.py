@@ -1,0 +1,175 @@
+"""The command ``uad-models``: list, train, predict."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from uad_data.arrays import ArraySpec, build_arrays
+from uad_data.cohort import Cohort
+from uad_data.errors import InputError
+
+from uad_models.overrides import parse_overrides
+from uad_models.predict import map_path, predict_cohort, predict_scan, stem
+from uad_models.registry import list_methods, method_class
+from uad_models.train_config import TrainConfig
+from uad_models.training import fit, resolve
+
+_CACHE = ".uad-cache"
+_FLAGS = {
+    "size": "--size",
+    "in_channels": "--modalities",
+    "modalities": "--modalities",
+    "accelerator": "--accelerator",
+    "devices": "--devices",
+    "precision": "--precision",
+}
+_DESCRIPTION = """\
+Train methods of unsupervised anomaly detection on healthy brain scans, and map what is anomalous in others.
+
+Examples:
+  uad-data phantom --subjects 60 --out phantom
+  uad-models list
+  uad-models train --method vae --cohort phantom/cohort.csv --out runs/vae
+  uad-models predict --run runs/vae --cohort phantom/cohort.csv --split test --out maps
+"""
+_TRAIN = """\
+Train a method on the healthy slices of a cohort's 'train' split; those of its 'val' split decide which weights
+are kept.
+If it is interrupted, the same command resumes. If it is finished, the same command does nothing.
+
+Examples:
+  uad-models train --method ae --cohort phantom/cohort.csv --out runs/ae
+  uad-models train --method vae --cohort cohort.csv --modalities t1 flair --size 192 192 --preset paper \\
+      --seed 1 --out runs/vae-1 --set latent_dim=64 --set learning_rate=3e-4 --set patience=10
+  uad-models train --method ae --cohort cohort.csv --size 64 64 64 --out runs/ae-3d
+"""
+_SET = "change one setting of the method, of its training or of the images (slices, scaling); repeatable"
+_PREDICT = """\
+Write anomaly maps in the scans' own grid; higher is more anomalous. Every slice with brain gets a map.
+
+Examples:
+  uad-models predict --run runs/ae flair.nii.gz --out maps           # maps/flair_map.nii.gz
+  uad-models predict --run runs/vae-1 t1.nii.gz flair.nii.gz --out maps --brain brain.nii.gz
+  uad-models predict --run runs/ae --cohort cohort.csv --split test --out maps
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv
+        Its arguments; None takes the process's.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 2 for input that cannot be used, 130 when interrupted.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run_command(arguments)
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted: resume with the same command", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    """All commands and options."""
+    parser = argparse.ArgumentParser("uad-models", description=_DESCRIPTION, formatter_class=_Formatter)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    listing = commands.add_parser("list", help="the methods that can be trained", formatter_class=_Formatter)
+    listing.set_defaults(run_command=_list)
+    _add_train(commands.add_parser("train", help="train a method", description=_TRAIN, formatter_class=_Formatter))
+    _add_predict(
+        commands.add_parser("predict", help="write anomaly maps", description=_PREDICT, formatter_class=_Formatter)
+    )
+    return parser
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keep the examples' lines; show defaults."""
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    """Options of ``train``."""
+    add = parser.add_argument
+    add("--method", required=True, metavar="NAME", help="which method, see 'uad-models list'")
+    add("--cohort", required=True, type=Path, metavar="CSV", help="table of scans, see 'uad-data index'")
+    add("--out", required=True, type=Path, metavar="RUN", help="run folder: weights, settings, history, curves")
+    add("--preset", default="quick", metavar="NAME", help="settings to start from: quick, paper")
+    add("--seed", default=0, type=int, metavar="N", help="fixes weights, batches and noise")
+    add("--modalities", nargs="+", default=["flair"], metavar="NAME", help="sequences, one channel each")
+    add("--size", nargs="+", type=int, default=[128, 128], metavar="N", help="H W for slices, D H W for volumes")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=_SET)
+    add("--cache", type=Path, metavar="DIR", help=f"where prepared images are kept (default: {_CACHE} beside CSV)")
+    add("--accelerator", default="auto", metavar="NAME", help="auto, cpu, cuda or mps")
+    add("--devices", default=1, type=int, metavar="N", help="how many of them")
+    add("--precision", default="32-true", metavar="NAME", help="32-true, bf16-mixed or 16-mixed (GPU only)")
+    parser.set_defaults(run_command=_train)
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    """Options of ``predict``."""
+    add = parser.add_argument
+    add("scans", nargs="*", metavar="SCAN", help="the sequences of one scan, in the order that RUN was trained with")
+    add("--run", required=True, type=Path, metavar="RUN", help="folder of a finished run")
+    add("--out", required=True, type=Path, metavar="DIR", help="folder for the maps")
+    add("--brain", type=Path, metavar="FILE", help="brain mask of the scan (default: the brain is found)")
+    add("--cohort", type=Path, metavar="CSV", help="map the scans of this table instead of SCAN")
+    add("--split", choices=("train", "val", "test"), help="only this split of the cohort")
+    add("--accelerator", default="auto", metavar="NAME", help="auto, cpu, cuda or mps")
+    parser.set_defaults(run_command=_predict)
+
+
+def _list(_: argparse.Namespace) -> None:
+    """Print the methods."""
+    classes = {name: method_class(name) for name in list_methods()}
+    width = max(map(len, classes))
+    for name, cls in classes.items():
+        about = (cls.__doc__ or "").strip().partition("\n")[0]
+        learns = "" if cls.trained else " (nothing to train)"
+        print(f"{name:{width}}  {about}{learns} Presets: {', '.join(cls.presets)}.")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    """Prepare the images and train."""
+    groups = {"the method": method_class(arguments.method).Config, "training": TrainConfig, "the images": ArraySpec}
+    chosen = parse_overrides(arguments.overrides, groups, flags=_FLAGS)
+    where = {name: getattr(arguments, name) for name in ("accelerator", "devices", "precision")}
+    settings = {
+        "preset": arguments.preset,
+        "seed": arguments.seed,
+        "config": chosen["the method"],
+        "train": chosen["training"] | where,
+    }
+    spec = ArraySpec(size=tuple(arguments.size), modalities=tuple(arguments.modalities), **chosen["the images"])
+    resolve(arguments.method, spec, **settings)  # a wrong setting is told before the images are prepared
+    cohort = Cohort.read(arguments.cohort).with_modalities(spec.modalities)
+    cache = arguments.cache or arguments.cohort.parent / _CACHE
+    fit(arguments.method, build_arrays(cohort, spec, cache=cache), arguments.out, **settings)
+    print(f"finished: {arguments.out}")
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    """Write the map of a scan or the maps of a cohort."""
+    if bool(arguments.scans) == bool(arguments.cohort):
+        raise InputError("give either the files of one scan or --cohort CSV")
+    if arguments.cohort:
+        cohort = Cohort.read(arguments.cohort)
+        chosen = cohort.select(split=arguments.split) if arguments.split else cohort
+        written = predict_cohort(arguments.run, chosen, arguments.out, accelerator=arguments.accelerator)
+    else:
+        first = arguments.scans[0]
+        written = [map_path(arguments.out, stem(first), first)]
+        predict_scan(
+            arguments.run, arguments.scans, written[0], brain=arguments.brain, accelerator=arguments.accelerator
+        )
+    for path in written:
+        print(path)

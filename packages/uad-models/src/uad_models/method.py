@@ -1,0 +1,319 @@
+"""The contract of a method: its config, its loss, its reconstruction, its anomaly map and its score.
+
+Axes: ``b`` batch, ``c`` channels, ``*s`` space: ``(h, w)`` for slices, ``(d, h, w)`` for volumes.
+"""
+
+import dataclasses
+import difflib
+import types
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
+
+import torch
+from torch import Tensor, nn
+from uad_data.errors import InputError
+
+Residual = Literal["signed", "l1", "l2"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings under one name: the method's own and the trainer's.
+
+    Parameters
+    ----------
+    config
+        Values for fields of the method's ``Config``; ``in_channels`` and ``size`` come from the data.
+    train
+        Values for fields of ``TrainConfig``.
+    """
+
+    config: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """What every method is told: how many sequences and which image size.
+
+    A subclass adds its own fields. Every field is checked against its annotation when the config is made.
+
+    Parameters
+    ----------
+    in_channels
+        Sequences per image, at least 1.
+    size
+        ``(h, w)`` for slices or ``(d, h, w)`` for volumes, in voxels; each a multiple of ``size_multiple``.
+
+    Raises
+    ------
+    InputError
+        A value of the wrong type, not among the choices, or a size that the network cannot take.
+    """
+
+    in_channels: int = 1
+    size: tuple[int, ...] = (128, 128)
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for each in dataclasses.fields(self):
+            _check_field(each.name, getattr(self, each.name), hints[each.name])
+        if self.in_channels < 1:
+            raise InputError(f"in_channels: expected at least 1, got {self.in_channels}")
+        if len(self.size) not in (2, 3) or min(self.size) < 1:
+            raise InputError(f"size: expected (h, w) or (d, h, w), all positive, got {self.size}")
+        self.check()
+        _check_size(self.size, self.size_multiple)
+
+    @property
+    def size_multiple(self) -> int:
+        """What every side of ``size`` must be a multiple of."""
+        return 1
+
+    def check(self) -> None:
+        """Refuse values that have the right type and no meaning; a subclass with such fields overrides it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values (tuples become lists)."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Make a config from plain values.
+
+        Parameters
+        ----------
+        values
+            Field name to value; lists become tuples. Fields not named keep their defaults.
+
+        Returns
+        -------
+        MethodConfig
+            Checked and frozen.
+
+        Raises
+        ------
+        InputError
+            An unknown name (the message gives the nearest ones) or a value that is not valid.
+        """
+        known = [each.name for each in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise InputError(unknown_name("parameter", name, known))
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+class Method(nn.Module):
+    """A method of unsupervised anomaly detection: learns healthy brains, then marks what does not fit.
+
+    A subclass lives in one file of ``uad_models.methods``, sets ``name``, ``Config`` and ``presets``, and gives
+    `loss`, `reconstruct` and `anomaly_map`. Weights are drawn from torch's global random state when it is made;
+    everything random in training is drawn from the generator passed to `loss`. In ``eval()`` mode nothing is random.
+
+    Parameters
+    ----------
+    config
+        An instance of the subclass's ``Config``.
+
+    Attributes
+    ----------
+    name
+        What the registry and the command line call it.
+    trained
+        False for a method with nothing to learn.
+    stages
+        Names of its training stages, in order.
+    presets
+        Preset name to settings; there is always ``"quick"``.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[MethodConfig]] = MethodConfig
+    trained: ClassVar[bool] = True
+    stages: ClassVar[tuple[str, ...]] = ("fit",)
+    presets: ClassVar[dict[str, Preset]] = {"quick": Preset()}
+
+    def __init__(self, config: MethodConfig) -> None:
+        super().__init__()
+        if not isinstance(config, self.Config):
+            raise TypeError(f"{type(self).__name__} needs a {self.Config.__name__}, got {type(config).__name__}")
+        self.config = config
+
+    def loss(
+        self,
+        batch: dict[str, Tensor],
+        *,
+        stage: str = "fit",
+        group: str = "all",
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the training loss of a batch.
+
+        Parameters
+        ----------
+        batch
+            ``"image"`` ``(b, c, *s)`` float, 0 outside the brain; ``"brain"`` ``(b, 1, *s)`` bool.
+        stage
+            One of ``stages``.
+        group
+            One of the names of ``parameter_groups(stage)``: whose loss this is.
+        generator
+            Source of every random number drawn, on the batch's device; None means torch's global one.
+
+        Returns
+        -------
+        dict
+            ``"loss"``, a scalar to minimise, and any other scalars worth logging.
+        """
+        raise NotImplementedError(f"{self.name} has no loss")
+
+    def parameter_groups(self, stage: str) -> dict[str, list[nn.Parameter]]:
+        """Return the parameters that a stage trains, by group; each group has its own optimiser and loss.
+
+        Parameters
+        ----------
+        stage
+            One of ``stages``.
+
+        Returns
+        -------
+        dict
+            Group name to parameters, in the order in which they are stepped; by default one group, ``"all"``.
+        """
+        return {"all": list(self.parameters())}
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the healthy image nearest to ``x`` that the method can express.
+
+        Parameters
+        ----------
+        x
+            ``(b, c, *s)``, 0 outside the brain.
+
+        Returns
+        -------
+        Tensor
+            ``(b, c, *s)``, 0 outside the brain.
+        """
+        raise NotImplementedError(f"{self.name} has no reconstruction")
+
+    def anomaly_map(self, x: Tensor) -> Tensor:
+        """Return how anomalous each voxel is; higher is more so.
+
+        Parameters
+        ----------
+        x
+            ``(b, c, *s)``, 0 outside the brain.
+
+        Returns
+        -------
+        Tensor
+            ``(b, 1, *s)`` float32, 0 outside the brain. It may be negative inside.
+        """
+        raise NotImplementedError(f"{self.name} has no anomaly map")
+
+    def anomaly_score(self, x: Tensor) -> Tensor:
+        """Return how anomalous each image is: the ℓ2 distance to its reconstruction over the brain.
+
+        Parameters
+        ----------
+        x
+            ``(b, c, *s)``, 0 outside the brain.
+
+        Returns
+        -------
+        Tensor
+            ``(b,)`` float32; higher is more anomalous.
+        """
+        return (x - self.reconstruct(x)).float().flatten(1).norm(dim=1)
+
+
+def brain_of(x: Tensor) -> Tensor:
+    """Return the brain of prepared images: where any channel is not 0.
+
+    Parameters
+    ----------
+    x
+        ``(b, c, *s)``, 0 outside the brain.
+
+    Returns
+    -------
+    Tensor
+        ``(b, 1, *s)`` bool.
+    """
+    return (x != 0).any(dim=1, keepdim=True)
+
+
+def residual_map(x: Tensor, reconstruction: Tensor, residual: Residual) -> Tensor:
+    """Return the difference between images and their reconstructions as one map, averaged over channels.
+
+    Parameters
+    ----------
+    x, reconstruction
+        ``(b, c, *s)``.
+    residual
+        ``"signed"``: ``x − x̂``, so that only what is brighter than expected scores high; ``"l1"``: ``|x − x̂|``;
+        ``"l2"``: ``(x − x̂)²``.
+
+    Returns
+    -------
+    Tensor
+        ``(b, 1, *s)`` float32, 0 outside the brain.
+    """
+    difference = (x - reconstruction).float()
+    if residual == "l1":
+        difference = difference.abs()
+    elif residual == "l2":
+        difference = difference.square()
+    return difference.mean(dim=1, keepdim=True) * brain_of(x)
+
+
+def unknown_name(kind: str, name: str, known: list[str]) -> str:
+    """Return the message for a name that does not exist, with the nearest that do.
+
+    Parameters
+    ----------
+    kind
+        What is named, in the singular: ``"method"``, ``"parameter"``, ``"preset"``.
+    name, known
+        What was asked for, and all there is.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"unknown {kind} '{name}': {hint}known: {', '.join(sorted(known))}"
+
+
+def _check_field(name: str, value: Any, hint: Any) -> None:
+    """Refuse a value that does not match its annotation (int, float, bool, str, Literal, tuple, X | None)."""
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise InputError(f"{name}: {unknown_name('value', str(value), [str(v) for v in get_args(hint)])}")
+        return
+    if not _matches(value, hint):
+        expected = hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint)
+        raise InputError(f"{name}: expected {expected}, got {value!r}")
+
+
+def _matches(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated type; an int serves as a float, a bool never as a number."""
+    if get_origin(hint) is types.UnionType:
+        return any(_matches(value, each) for each in get_args(hint))
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_matches(v, get_args(hint)[0]) for v in value)
+    if hint in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _check_size(size: tuple[int, ...], multiple: int) -> None:
+    """Refuse a size that the network would not give back, and name the nearest ones that it would."""
+    if any(side % multiple for side in size):
+        below = tuple(max(side // multiple, 1) * multiple for side in size)
+        above = tuple(-(-side // multiple) * multiple for side in size)
+        near = " or ".join(str(s) for s in sorted({below, above}))
+        raise InputError(f"size {size}: every side must be a multiple of {multiple}; the nearest valid: {near}")

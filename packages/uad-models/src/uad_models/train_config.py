@@ -1,0 +1,133 @@
+"""How a method is trained: a frozen dataclass, and the learning rate at each step."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_type_hints
+
+from uad_data.errors import InputError
+
+from uad_models.method import _check_field, unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a method is trained. Every stage of a method is trained so.
+
+    Parameters
+    ----------
+    steps
+        Optimiser steps per stage, at most.
+    batch_size
+        Images per forward pass, over all devices; a multiple of ``devices``.
+    accumulate
+        Forward passes per optimiser step.
+    learning_rate
+        Of AdamW, at its peak.
+    weight_decay
+        Of AdamW.
+    warmup_steps
+        Steps over which the learning rate rises linearly to its peak.
+    schedule
+        After that: ``"cosine"`` falls to 0 at the last step, ``"constant"`` stays.
+    gradient_clip
+        Largest ℓ2 norm of a group's gradients; 0 does not clip.
+    ema_decay
+        Decay per step of a moving average of the weights, which is then what is validated and kept; 0 keeps none.
+    validate_every
+        Steps between validations on healthy images.
+    patience
+        Validations without a lower loss after which a stage ends; 0 never ends it early.
+    checkpoint_every
+        Steps between checkpoints.
+    precision
+        ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"`` (GPU only).
+    accelerator
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
+    devices
+        How many of them.
+
+    Raises
+    ------
+    InputError
+        A value of the wrong type or out of range.
+    """
+
+    steps: int = 1000
+    batch_size: int = 32
+    accumulate: int = 1
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    warmup_steps: int = 50
+    schedule: Literal["cosine", "constant"] = "cosine"
+    gradient_clip: float = 1.0
+    ema_decay: float = 0.0
+    validate_every: int = 100
+    patience: int = 0
+    checkpoint_every: int = 100
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: int = 1
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for each in dataclasses.fields(self):
+            _check_field(each.name, getattr(self, each.name), hints[each.name])
+        for name in ("steps", "batch_size", "accumulate", "validate_every", "checkpoint_every", "devices"):
+            self._check(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("weight_decay", "warmup_steps", "gradient_clip", "patience"):
+            self._check(name, getattr(self, name) >= 0, "at least 0")
+        self._check("learning_rate", self.learning_rate > 0, "above 0")
+        self._check("ema_decay", 0 <= self.ema_decay < 1, "at least 0 and below 1")
+        self._check("batch_size", self.batch_size % self.devices == 0, f"a multiple of devices = {self.devices}")
+
+    def _check(self, name: str, good: bool, expected: str) -> None:
+        """Refuse a value that is out of range."""
+        if not good:
+            raise InputError(f"{name}: expected {expected}, got {getattr(self, name)}")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Make a config from plain values.
+
+        Parameters
+        ----------
+        values
+            Field name to value. Fields not named keep their defaults.
+
+        Returns
+        -------
+        TrainConfig
+            Checked and frozen.
+
+        Raises
+        ------
+        InputError
+            An unknown name (the message gives the nearest ones) or a value that is not valid.
+        """
+        known = [each.name for each in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise InputError(unknown_name("training parameter", name, known))
+        return cls(**values)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of a step.
+
+        Parameters
+        ----------
+        step
+            From 0.
+
+        Returns
+        -------
+        float
+            Above 0: the first step of the warm-up and the last of the cosine are not wasted.
+        """
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        if self.schedule == "constant":
+            return self.learning_rate
+        done = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))

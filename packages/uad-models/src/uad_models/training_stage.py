@@ -1,0 +1,250 @@
+"""One stage of a method in training: its optimisers, a step, a validation, and its state as tensors."""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import AdamW
+from uad_data.arrays import ArrayStore
+
+from uad_models.checkpoint import optimiser_tensors, part, prefixed, restore_optimisers
+from uad_models.feeding import Batch, Feeder
+from uad_models.method import Method
+from uad_models.moving_average import MovingAverage
+from uad_models.train_config import TrainConfig
+
+_VALIDATION = 2**32 - 1  # where a stream has the step: no training step has this number
+
+
+class Loss(nn.Module):
+    """A method's loss as a forward pass, which is what Fabric wraps.
+
+    Parameters
+    ----------
+    method
+        The method in training.
+    """
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, read: Callable[[], Batch], **which: Any) -> dict[str, Tensor]:
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        read
+            Gives the batch. Called in here, because Fabric would round images that are handed in to half precision.
+        **which
+            Stage, group and generator, see `Method.loss`.
+
+        Returns
+        -------
+        dict
+            As `Method.loss`.
+        """
+        return self.method.loss(read(), **which)
+
+
+class Stage:
+    """A stage in training.
+
+    Parameters
+    ----------
+    name, index
+        The stage and its place among the method's stages.
+    loss
+        What ``fabric.setup`` made of `Loss`.
+    fabric
+        Device, precision and ranks.
+    store
+        The prepared arrays.
+    config
+        How to train.
+    seed
+        Of the run.
+
+    Attributes
+    ----------
+    kept
+        The method that is validated and kept: the moving average if there is one, else the method in training.
+    best
+        Weights of ``kept`` at the best validation, by name.
+    """
+
+    def __init__(
+        self, name: str, index: int, *, loss: Any, fabric: Fabric, store: ArrayStore, config: TrainConfig, seed: int
+    ) -> None:
+        self.name, self.loss, self.fabric, self.config = name, loss, fabric, config
+        self.method: Method = loss.module.method
+        self.average = MovingAverage(self.method, config.ema_decay) if config.ema_decay else None
+        self.kept = self.average.method if self.average else self.method
+        self.best: dict[str, Tensor] = {}
+        self.optimisers: dict[str, Any] = {
+            group: fabric.setup_optimizers(self._optimiser(parameters))
+            for group, parameters in self.method.parameter_groups(name).items()
+        }
+        self._sums: dict[str, Tensor] = {}
+        self._streams = (seed, index)
+        self._generator = torch.Generator(fabric.device)
+        self._train, self._val = (self._feeder(store, split) for split in ("train", "val"))
+
+    def step(self, step: int) -> None:
+        """Take one optimiser step in every group, in turn.
+
+        Parameters
+        ----------
+        step
+            From 0.
+        """
+        config = self.config
+        self._seed(step)
+        for group, optimiser in self.optimisers.items():
+            for each in optimiser.param_groups:
+                each["lr"] = config.learning_rate_at(step)
+            # Of all groups: an opponent's loss leaves gradients in weights that it does not train.
+            self.loss.zero_grad()
+            for forward in range(config.accumulate):
+                last = forward == config.accumulate - 1
+                with nullcontext() if last else self.fabric.no_backward_sync(self.loss):
+                    losses = self._losses(self._train, step * config.accumulate + forward, group)
+                    self.fabric.backward(losses["loss"] / config.accumulate)
+                self._add(group, losses)
+            if config.gradient_clip:
+                self.fabric.clip_gradients(
+                    self.loss, optimiser, max_norm=config.gradient_clip, error_if_nonfinite=False
+                )
+            optimiser.step()
+        if self.average:
+            self.average.update(self.method, step)
+
+    def train_losses(self, steps: int) -> dict[str, float]:
+        """Return the mean losses since the last call.
+
+        Parameters
+        ----------
+        steps
+            How many steps that was.
+
+        Returns
+        -------
+        dict
+            Name to mean over steps and ranks; with several groups the name starts with the group's.
+        """
+        count = steps * self.config.accumulate
+        means = self._over_ranks({name: total / count for name, total in self._sums.items()}, self.fabric.world_size)
+        self._sums = {}
+        return means
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Return the mean losses of the first group over the healthy validation rows, with the same noise each time.
+
+        Returns
+        -------
+        dict
+            Name to mean over images.
+        """
+        group = next(iter(self.optimisers))
+        sums: dict[str, Tensor] = {}
+        self.kept.eval()
+        for number, batch in enumerate(self._val.sweep()):
+            self._seed(_VALIDATION, number)
+            with self.fabric.autocast():
+                losses = self.kept.loss(batch, stage=self.name, group=group, generator=self._generator)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0) + value.float() * len(batch["image"])
+        self.kept.train()
+        return self._over_ranks(sums, len(self._val.rows))
+
+    def keep_best(self) -> None:
+        """Remember the present weights as the best ones."""
+        self.best = {name: tensor.detach().clone() for name, tensor in self.kept.state_dict().items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that the stage needs to go on, for a checkpoint.
+
+        Returns
+        -------
+        dict
+            Weights, best weights, average, optimiser moments and running sums, by prefixed name.
+        """
+        parts: dict[str, Mapping[str, Tensor]] = {
+            "best": self.best,
+            "average": self.average.method.state_dict() if self.average else {},
+            "optimiser": optimiser_tensors(self.optimisers),
+            "sum": self._sums,
+        }
+        found = prefixed("model", self.method.state_dict())
+        for name, tensors in parts.items():
+            found |= prefixed(name, tensors)
+        return found
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take back what `tensors` gave.
+
+        Parameters
+        ----------
+        tensors
+            On any device.
+        """
+        device = self.fabric.device
+        self.method.load_state_dict(part("model", tensors))
+        if self.average:
+            self.average.method.load_state_dict(part("average", tensors))
+        self.best = {name: tensor.to(device) for name, tensor in part("best", tensors).items()}
+        self._sums = {name: tensor.to(device) for name, tensor in part("sum", tensors).items()}
+        restore_optimisers(self.optimisers, part("optimiser", tensors))
+
+    def _optimiser(self, parameters: list[nn.Parameter]) -> AdamW:
+        """AdamW, fused where the precision's loss scaling and the device allow it."""
+        fused = self.fabric.device.type in ("cpu", "cuda") and self.config.precision != "16-mixed"
+        config = self.config
+        return AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
+
+    def _feeder(self, store: ArrayStore, split: str) -> Feeder:
+        """Batches of the healthy rows of a split."""
+        return Feeder(
+            store,
+            store.healthy_rows(split),
+            batch_size=self.config.batch_size,
+            seed=_stream(*self._streams),
+            rank=self.fabric.global_rank,
+            world=self.fabric.world_size,
+            device=self.fabric.device,
+        )
+
+    def _losses(self, feeder: Feeder, number: int, group: str) -> dict[str, Tensor]:
+        """Losses of a training batch."""
+        return self.loss(partial(feeder.batch, number), stage=self.name, group=group, generator=self._generator)
+
+    def _seed(self, *place: int) -> None:
+        """Set all random numbers of a place in training: the generator, and torch's global state for dropout."""
+        seed = _stream(*self._streams, *place, self.fabric.global_rank)
+        self._generator.manual_seed(seed)
+        # Not torch.manual_seed: without a GPU that queues a call for each device type, and keeps it for ever.
+        torch.default_generator.manual_seed(seed)
+        if self.fabric.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def _add(self, group: str, losses: Mapping[str, Tensor]) -> None:
+        """Add to the running sums, which stay on the device: reading them would make it wait."""
+        for name, value in losses.items():
+            label = name if group == "all" else f"{group}_{name}"
+            self._sums[label] = self._sums.get(label, 0) + value.detach().float()
+
+    def _over_ranks(self, sums: Mapping[str, Tensor], count: int) -> dict[str, float]:
+        """Sum over ranks, divided by a count."""
+        total = cast(Tensor, self.fabric.all_reduce(torch.stack(list(sums.values())), reduce_op="sum"))
+        return dict(zip(sums, (total / count).tolist(), strict=True))
+
+
+def _stream(*place: int) -> int:
+    """Seed of the stream of random numbers of a place (seed, stage, step, ...)."""
+    return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> np.uint64(1))
