@@ -77,7 +77,16 @@ def wheels(session: nox.Session) -> None:
         python = str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
         wheel = next(dist.glob(f"{package.replace('-', '_')}-*.whl"))
         session.run(
-            python, "-m", "pip", "install", "--quiet", *CONSTRAINED, "--find-links", str(dist), str(wheel), external=True
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            *CONSTRAINED,
+            "--find-links",
+            str(dist),
+            str(wheel),
+            external=True,
         )
         module = package.replace("-", "_")
         check = f"import {module}; from {module}.cli import main; print('{package}', {module}.__version__)"
@@ -125,4 +134,6 @@ def release(session: nox.Session) -> None:
         if f"## {version}" not in (ROOT / "packages" / package / "CHANGELOG.md").read_text():
             session.error(f"packages/{package}/CHANGELOG.md has no section '## {version}'")
         session.run("python", "-m", "build", "--outdir", "dist", f"packages/{package}", silent=True)
-        session.run("git", "tag", "--annotate", f"{package}-v{version}", "--message", f"{package} {version}", external=True)
+        session.run(
+            "git", "tag", "--annotate", f"{package}-v{version}", "--message", f"{package} {version}", external=True
+        )

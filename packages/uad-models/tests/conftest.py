@@ -29,7 +29,7 @@ def cohort_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = []
     for number, split in enumerate(SPLITS):
         lesion = np.zeros(brain.shape, np.uint8)
-        lesion[12:17, 10:14, 8:12] = number % 2
+        lesion[5:11, 14:19, 8:12] = number % 2
         flair = brain * (1 + 0.3 * np.sin(3 * i + random.normal()) + 0.05 * random.normal(size=brain.shape)) + lesion
         volumes = {"flair": flair, "t1": brain * (2 - flair / 2), "brain": brain, "lesion": lesion}
         row = {"subject": f"s{number}", "split": split, "pathology": "tumour" if number % 2 else "healthy"}

@@ -41,6 +41,14 @@ def test_ml_of_anisotropic_voxels():
     assert sizes(SmallObjectRemoval(min_ml=0.01).apply(mask, context)) == [10, 0]
 
 
+def test_ml_forgives_the_single_precision_of_headers():
+    mask = np.zeros((1, 4, 4, 4), bool)
+    mask[0, 1:3, 1:3, 1:3] = True
+    spacing = (float(np.float32(0.9)),) * 3  # 0.89999998
+    out = SmallObjectRemoval(min_ml=8 * 0.9**3 / 1000).apply(mask, Context(np.ones(mask.shape, bool), spacing))
+    assert out.sum() == 8
+
+
 def test_ml_of_slices_needs_their_thickness():
     mask = np.zeros((2, 12, 12), bool)
     mask[0, 1, 1:11] = True

@@ -1,5 +1,6 @@
 import errno
 import gzip
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -112,6 +113,22 @@ def test_output_names(tmp_path):
         check_output(tmp_path / "mask.png", tmp_path / "map.nii")
     with pytest.raises(InputError, match="overwrite the map"):
         check_output(tmp_path / "x" / ".." / "map.nii", tmp_path / "map.nii")
+
+
+def test_mask_appears_in_one_move(save, tmp_path, monkeypatch):
+    volume = read_map(save("map.nii.gz"))
+    out = tmp_path / "out" / "mask.nii.gz"
+    moves = []
+    replace = os.replace
+
+    def watched(source, target):
+        moves.append((source.parent, target, out.exists()))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", watched)
+    write_mask(out, volume.array > 0.5, volume)
+    assert moves == [(out.parent, out, False)]
+    assert read_volume(out).array.any()
 
 
 def test_full_disk_leaves_nothing_half_written(save, tmp_path, monkeypatch):

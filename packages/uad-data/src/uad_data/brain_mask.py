@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from skimage.draw import polygon
 from skimage.filters import threshold_otsu
 
 from uad_data.errors import InputError
@@ -92,7 +91,7 @@ def head_slice_mask(volume: np.ndarray, spacing: tuple[float, float, float], inf
     widest = out[k0].sum()
     rep = {k0: (level0, 1, 1, 1, 1)}
     for step in (1, -1):
-        below, level, k = out[k0], level0, k0 + step
+        below, level, k, doubt = out[k0], level0, k0 + step, 0
         while 0 <= k < len(volume):
             core = ndimage.distance_transform_edt(ruler.coarse(below), sampling=ruler.pixel * stride) > 4
             values = coarse[k][core]
@@ -104,10 +103,11 @@ def head_slice_mask(volume: np.ndarray, spacing: tuple[float, float, float], inf
             if skull is None:
                 break
             grow = 4.0 if below.sum() > 0.93 * widest else (1.0 if step > 0 else 3.0)
-            new, alike, ringed = _slice_mask(volume[k], head, level, ruler, skull, below, grow)
+            new, alike, ringed = _slice_mask(volume[k], head, level, ruler, skull, below, grow, 0.3 if step>0 else DEEP)
             widest = max(widest, new.sum())
             rep[k] = (level, alike, ringed, new.sum() / widest, skull)
-            if new.sum() < 0.06 * widest or (step < 0 and new.sum() < 0.65 * widest and alike * ringed < 0.45):
+            doubt = doubt + 1 if step < 0 and new.sum() < 0.65 * widest and alike * ringed < 0.45 else 0
+            if new.sum() < 0.06 * widest or doubt == 2:
                 break
             out[k] = below = new
             k += step
@@ -179,10 +179,10 @@ def _skull_depth(head, ruler):
 
 def _start(volume, coarse, floor, stride, spacing):
     n = len(volume)
-    ks = np.unique(np.linspace(0, n - 1, min(n, 16)).astype(int))
+    ks = np.unique(np.linspace(0, n - 1, min(n, 12)).astype(int))
     heads = [_outline(coarse[k], floor) for k in ks]
     areas = np.array([h.sum() for h in heads])
-    keep = np.flatnonzero(areas >= max(0.5 * areas.max(),30))
+    keep = np.flatnonzero(areas >= max(0.7 * areas.max(), 30))
     levels = np.zeros(len(ks))
     for j in keep:
         ruler = _ruler(heads[j], stride, spacing)
@@ -197,17 +197,21 @@ def _start(volume, coarse, floor, stride, spacing):
         head = _outline(coarse[ks[j]], 0.35 * level)
         ruler = _ruler(heads[j], stride, spacing)
         mask, alike, ringed = _slice_mask(volume[ks[j]], head, level, ruler, _SKULL)
-        q = alike * ringed * (mask.sum() / (head.sum() * stride**2)) ** 2 * areas[j]
+        q = alike * ringed * (mask.sum() / (head.sum() * stride**2)) ** 3
         if q > top:
             top, best = q, (ks[j], level, ruler, mask)
     return best
 
 
-def _slice_mask(image, head, level, ruler, skull, neighbour=None, grow=0.0):
+def _slice_mask(image, head, level, ruler, skull, neighbour=None, grow=0.0, deep=0.3):
     centre = _centre(head, ruler.stride) if neighbour is None else _centre(neighbour)
     rays, depth = _rays(image / level, head, centre, ruler)
     evidence = np.interp(rays, [0.35, 0.55, 0.75, 1.3, 1.8, 2.3, 3.0], [-1.2, -0.2, 0.5, 0.5, 0.1, 0.1, -0.3])
-    evidence += np.interp(depth, [0, 0.4 * skull, skull, 1.8 * skull], [-3, -2, 0, 0.3])
+    evidence += np.interp(depth, [0, 0.4 * skull, skull, 1.8 * skull], [-3, -2, 0, deep])
+    if neighbour is not None:
+        pixel = ruler.pixel * ruler.stride
+        within = ndimage.distance_transform_edt(ruler.coarse(neighbour), sampling=pixel)
+        evidence += np.interp(_polar(within, centre / ruler.stride, pixel), [IN0, IN1], [0, INB])
     fall = _fall(np.clip(rays, 0, 1.3))
     score = evidence.cumsum(1) + 4 * fall
     if neighbour is not None:
@@ -220,15 +224,19 @@ def _slice_mask(image, head, level, ruler, skull, neighbour=None, grow=0.0):
     alike = (np.abs(inside - np.median(inside)) < 0.35 * np.median(inside)).mean() if inside.size > 50 else 0.0
     ringed = (fall[np.arange(_ANGLES), radius] > 0.2).mean()
     radius = ndimage.grey_closing(radius, _CLOSE, mode="wrap") + 0.5
-    rows, columns = polygon(
-        centre[0] + radius * np.sin(_THETA) / ruler.pixel[0],
-        centre[1] + radius * np.cos(_THETA) / ruler.pixel[1],
-        image.shape,
-    )
-    mask = np.zeros(image.shape, bool)
-    mask[rows, columns] = True
+    mask = _fill(radius, centre, ruler.pixel, image.shape)
     return _largest(mask & ruler.full(head, image.shape)), alike, ringed
 _CLOSE = 7
+DEEP = 0.0
+IN0, IN1, INB = 8., 16., .7
+
+
+def _fill(radius, centre, pixel, shape):
+    y = ((np.arange(shape[0]) - centre[0]) * pixel[0])[:, None]
+    x = ((np.arange(shape[1]) - centre[1]) * pixel[1])[None]
+    turn = np.mod(np.arctan2(y, x) / (2 * np.pi), 1)
+    edge = np.interp(turn, np.arange(_ANGLES + 1) / _ANGLES, np.append(radius, radius[0]))
+    return y**2 + x**2 <= edge**2
 
 
 def _fall(rays):

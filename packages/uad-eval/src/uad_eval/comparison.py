@@ -26,6 +26,40 @@ class Estimate(NamedTuple):
     high: float
 
 
+FigureName = tuple[str, str, str, str]
+_FIGURE = ["method", "metric", "protocol", "aggregation"]
+
+
+class Comparison:
+    """Figures of an evaluation gathered over seeds, looked up by (method, metric, protocol, aggregation).
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of one cohort and one scope.
+    """
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.values: dict[FigureName, float] = evaluation.results.groupby(_FIGURE)["value"].mean().to_dict()
+        by_seed = evaluation.draws.sort_values("seed", kind="stable").groupby(_FIGURE)["draws"]
+        self.draws: dict[FigureName, NDArray] = {name: _over_seeds(name[0], draws) for name, draws in by_seed}
+
+    def over_seeds(self, figure: FigureName) -> Estimate:
+        """Give a figure's mean over seeds and its interval; see :func:`over_seeds`."""
+        return Estimate(self.values.get(figure, float("nan")), *interval(self.draws.get(figure, np.zeros(0))))
+
+    def difference(self, figure: FigureName, other: FigureName) -> Estimate:
+        """Give the paired difference of two figures; see :func:`paired_difference`."""
+        ours, theirs = (self.draws.get(name, np.zeros(0)) for name in (figure, other))
+        if ours.size != theirs.size:
+            raise InputError(
+                f"{figure[0]} has {ours.size} bootstrap draws of {figure[1]}, {other[0]} has {theirs.size}: "
+                "expected as many; score both with the same number of draws"
+            )
+        value = self.values.get(figure, float("nan")) - self.values.get(other, float("nan"))
+        return Estimate(value, *interval(ours - theirs))
+
+
 def over_seeds(
     evaluation: Evaluation, method: str, *, metric: str, protocol: str = "", aggregation: str = POOLED
 ) -> Estimate:
@@ -46,10 +80,7 @@ def over_seeds(
     Estimate
         NaN where the method has no such figure.
     """
-    rows = _rows(evaluation.results, method, metric, protocol, aggregation)
-    value = float(rows["value"].mean())
-    drawn = _draws(evaluation, method, metric, protocol, aggregation)
-    return Estimate(value, *interval(drawn))
+    return Comparison(evaluation).over_seeds((method, metric, protocol, aggregation))
 
 
 def paired_difference(
@@ -84,15 +115,8 @@ def paired_difference(
         The two were not scored on the same subjects with as many draws.
     """
     check_same_subjects(evaluation.results, [method, other])
-    ours, theirs = (_draws(evaluation, name, metric, protocol, aggregation) for name in (method, other))
-    if ours.size != theirs.size:
-        raise InputError(
-            f"{method} has {ours.size} bootstrap draws of {metric}, {other} has {theirs.size}: expected as many"
-        )
-    values = [
-        _rows(evaluation.results, name, metric, protocol, aggregation)["value"].mean() for name in (method, other)
-    ]
-    return Estimate(float(values[0] - values[1]), *interval(ours - theirs))
+    figures = ((name, metric, protocol, aggregation) for name in (method, other))
+    return Comparison(evaluation).difference(*figures)
 
 
 def check_same_subjects(results: pd.DataFrame, methods: list[str]) -> None:
@@ -120,20 +144,11 @@ def check_same_subjects(results: pd.DataFrame, methods: list[str]) -> None:
             )
 
 
-def _rows(frame: pd.DataFrame, method: str, metric: str, protocol: str, aggregation: str) -> pd.DataFrame:
-    """Rows of one figure of one method, a row per seed."""
-    wanted = {"method": method, "metric": metric, "protocol": protocol, "aggregation": aggregation}
-    return frame[np.logical_and.reduce([frame[column] == value for column, value in wanted.items()])]
-
-
-def _draws(evaluation: Evaluation, method: str, metric: str, protocol: str, aggregation: str) -> NDArray:
-    """Draws of one figure over subjects and seeds (draws,); empty where the figure has none."""
-    rows = _rows(evaluation.draws, method, metric, protocol, aggregation).sort_values("seed")
-    if rows.empty:
-        return np.zeros(0)
-    by_seed = np.stack(rows["draws"].to_list())
-    seeds, draws = by_seed.shape
+def _over_seeds(method: str, draws: pd.Series) -> NDArray:
+    """Draws of one figure over subjects and seeds (draws,), from an array per seed."""
+    by_seed = np.stack(draws.to_list())
+    seeds, count = by_seed.shape
     if seeds == 1:
         return by_seed[0]
     rng = np.random.default_rng(zlib.crc32(method.encode()))
-    return by_seed[rng.integers(seeds, size=(seeds, draws)), np.arange(draws)].mean(axis=0)
+    return by_seed[rng.integers(seeds, size=(seeds, count)), np.arange(count)].mean(axis=0)

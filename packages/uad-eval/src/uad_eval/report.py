@@ -1,13 +1,17 @@
 """Run a parameterised notebook and leave the executed notebook and one self-contained HTML page.
 
 Papermill runs the notebook and nbconvert makes the page; both come with the extra ``uad-eval[experiment]``.
-Papermill only warns about a parameter the notebook does not have, and takes any type for it; here both are errors,
-raised before anything runs.
+Papermill only warns about a parameter the notebook does not have, takes any type for it, and does not read a default that
+holds an equals sign; so the cell of parameters is read here, and a wrong name or type is an error before anything runs.
 """
 
+import ast
 import difflib
+import logging
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from uad_eval.errors import InputError
@@ -33,17 +37,49 @@ def notebook_parameters(notebook: Path) -> dict[str, object]:
     InputError
         If the file is not there or is not a notebook.
     """
-    import ast
-
-    import papermill
+    import nbformat
 
     if not notebook.is_file():
         raise InputError(f"{notebook}: no such notebook")
     try:
-        found = papermill.inspect_notebook(str(notebook))
-    except Exception as error:
+        cells = nbformat.read(notebook, as_version=4).cells
+    except Exception as error:  # nbformat raises what its JSON and schema libraries raise
         raise InputError(f"{notebook}: expected a Jupyter notebook (.ipynb), could not read it ({error})") from error
-    return {name: ast.literal_eval(entry["default"]) for name, entry in found.items()}
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    lines = ast.parse(tagged[0].source).body if tagged else []
+    return {
+        line.target.id: ast.literal_eval(line.value)
+        for line in lines
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value is not None
+    }
+
+
+def named_parameters(arguments: Sequence[str]) -> dict[str, str]:
+    """Read ``--name value`` pairs; ``--name=value`` will do too, and ``-`` serves for ``_`` in a name.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        From a command line.
+
+    Returns
+    -------
+    dict of str to str
+        Name to value.
+
+    Raises
+    ------
+    InputError
+        A name without ``--``, without a value, or given twice.
+    """
+    found: dict[str, str] = {}
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    for name, value in zip_longest(words[::2], words[1::2]):
+        if not name.startswith("--") or value is None or name in found:
+            problem = "is given twice" if name in found else "expected pairs of --NAME VALUE"
+            raise InputError(f"parameter {name!r}: {problem}")
+        found[name] = value
+    return {name[2:].replace("-", "_"): value for name, value in found.items()}
 
 
 def typed_parameters(given: Mapping[str, str], defaults: Mapping[str, object]) -> dict[str, object]:
@@ -105,7 +141,7 @@ def run_report(notebook: Path, *, output: Path | None = None, parameters: Mappin
     Raises
     ------
     InputError
-        If the notebook or a parameter is not right, before anything runs.
+        If the notebook or a parameter is not right, before anything runs; or if a cell says that its input is not.
     papermill.PapermillExecutionError
         If a cell fails; the notebook executed so far is kept, with the error in it.
     """
@@ -121,9 +157,16 @@ def run_report(notebook: Path, *, output: Path | None = None, parameters: Mappin
     typed = typed_parameters(given, defaults)
     output.mkdir(parents=True, exist_ok=True)
     executed = output / notebook.name
-    papermill.execute_notebook(
-        str(notebook), str(executed), parameters=typed, kernel_name="python3", progress_bar=True, log_output=False
-    )
+    # Its own look at the parameters' cell warns about what was read and checked above.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    try:
+        papermill.execute_notebook(
+            str(notebook), str(executed), parameters=typed, kernel_name="python3", stdout_file=sys.stdout
+        )
+    except papermill.PapermillExecutionError as error:
+        if error.ename != "InputError":
+            raise
+        raise InputError(error.evalue) from None
     page = executed.with_suffix(".html")
     unfinished = page.with_suffix(".html.part")
     unfinished.write_text(_to_html(executed), encoding="utf-8")
@@ -134,8 +177,12 @@ def run_report(notebook: Path, *, output: Path | None = None, parameters: Mappin
 def _to_html(executed: Path) -> str:
     """Render without code cells, prompts or anything a browser would have to download."""
     from nbconvert import HTMLExporter
+    from traitlets.config import Config
 
-    exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, embed_images=True)
+    hidden = Config()
+    hidden.TagRemovePreprocessor.enabled = True
+    hidden.TagRemovePreprocessor.remove_all_outputs_tags = {"remove-output"}
+    exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, embed_images=True, config=hidden)
     for url in ("mathjax_url", "require_js_url", "jquery_url", "jupyter_widgets_base_url", "widget_renderer_url"):
         setattr(exporter, url, "")
     exporter.mermaid_js_url = ""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from uad_eval.errors import InputError
@@ -79,12 +78,13 @@ class RunKey:
 
 def table(name: str, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any] = ()) -> pd.DataFrame:
     """Make one of the tables of :data:`SCHEMAS` from rows, or from columns; what a row leaves out is NaN or ``""``."""
-    frame = pd.DataFrame(rows)
-    schema = SCHEMAS[name]
+    given, schema = pd.DataFrame(rows), SCHEMAS[name]
+    columns = {}
     for column, kind in schema.items():
-        if column not in frame:
-            frame[column] = np.nan if kind == "float64" else ""
-    return frame[list(schema)].astype(schema)
+        empty = float("nan") if kind == "float64" else ""
+        values = given[column] if column in given else pd.Series(empty, index=given.index)
+        columns[column] = (values.fillna("") if kind == "str" else values).astype(kind)
+    return pd.DataFrame(columns)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Evaluation:
     @classmethod
     def of(cls, **tables: pd.DataFrame) -> "Evaluation":
         """Build from some of the tables, the others empty."""
-        return cls(**{name: tables.get(name, table(name)) for name in SCHEMAS})
+        return cls(**{name: tables[name] if name in tables else table(name) for name in SCHEMAS})
 
     @classmethod
     def concat(cls, evaluations: Sequence["Evaluation"]) -> "Evaluation":
@@ -248,9 +248,7 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> None:
     InputError
         The ending is another, or the file cannot be written, as on a full disk.
     """
-    path = Path(path)
-    if path.suffix not in (".csv", ".parquet"):
-        raise InputError(f"{path}: expected a name that ends in .csv or .parquet")
+    path = check_table_name(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -263,6 +261,14 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> None:
         raise InputError(f"{path}: cannot be written ({error}); make room or choose another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_table_name(path: str | Path) -> Path:
+    """Refuse a file name that :func:`write_table` cannot write to; say so before the work is done, not after."""
+    path = Path(path)
+    if path.suffix not in (".csv", ".parquet"):
+        raise InputError(f"{path}: expected a name that ends in .csv or .parquet")
+    return path
 
 
 def read_table(name: str, path: str | Path) -> pd.DataFrame:

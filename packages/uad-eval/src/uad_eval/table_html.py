@@ -9,15 +9,16 @@ from uad_eval.protocols import HEALTHY_VALIDATION, LESION_VALIDATION
 from uad_eval.tables import COLUMNS, Column, clear_best
 
 _STYLE = """
-.uad-board {font: 14px/1.35 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 100%; overflow-x: auto}
-.uad-board table {border-collapse: collapse; margin: 0}
-.uad-board th {font-weight: 600; text-align: right; vertical-align: bottom; padding: 6px 8px; max-width: 7em;
+.uad-board {font: 13px/1.35 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 100%; overflow-x: auto}
+.uad-board table {border-collapse: collapse; margin: 0; font: inherit}
+.uad-board th {font-weight: 600; text-align: right; vertical-align: bottom; padding: 5px 5px; max-width: 6.5em;
+  font-size: 12px;
   border-bottom: 2px solid #1a1a1a; background: #fff; white-space: normal}
-.uad-board td {text-align: right; vertical-align: top; padding: 5px 8px; border-bottom: 1px solid #ddd;
+.uad-board td {text-align: right; vertical-align: top; padding: 4px 5px; border-bottom: 1px solid #ddd;
   white-space: nowrap; font-variant-numeric: tabular-nums}
 .uad-board .name {text-align: left}
 .uad-board tr.baseline td {background: #f3f3f3}
-.uad-board .between {display: block; font-size: 11px; font-weight: 400; color: #555}
+.uad-board .between {display: block; font-size: 10.5px; font-weight: 400; color: #555}
 .uad-board .tag {font-size: 11px; color: #555; border: 1px solid #999; border-radius: 3px; padding: 0 4px;
   margin-left: 6px}
 .uad-board dl {display: grid; grid-template-columns: max-content 1fr; gap: 2px 12px; font-size: 12px; margin: 10px 0 0;
@@ -54,26 +55,28 @@ def render_html(board: pd.DataFrame) -> str:
         tag = '<span class="tag">baseline</span>' if row["baseline"] else ""
         cells = [f"<td>{row['rank']}</td>", f'<td class="name">{escape(row["method"])}{tag}</td>']
         for column in shown:
-            cells.append(_cell(row, column.name, bold.get(column.name) == row["method"]))
+            cells.append(_cell(row, column.name, bold.get(column.name) == row["method"], column.compared))
             if compared and column is ranked:
-                cells.append(_cell(row, "difference", False))
+                cells.append(_cell(row, "difference", False, True))
         body.append(f'<tr class="{"baseline" if row["baseline"] else ""}">{"".join(cells)}</tr>')
     key = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _key(board, shown).items())
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     return f'<style>{_STYLE}</style><div class="uad-board">{table}<dl>{key}</dl></div>'
 
 
-def _cell(row: pd.Series, name: str, bold: bool) -> str:
-    """Value, with its interval in small type below."""
+def _cell(row: pd.Series, name: str, bold: bool, between: bool) -> str:
+    """Value, with its interval in small type below where it is wanted and known."""
     value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
     if math.isnan(value):
         return "<td>–</td>"
     text = f"{value:.0f}" if name == "seconds" else _number(value, signed=name == "difference")
     text = f"<b>{text}</b>" if bold else text
-    if math.isnan(low):
+    if not between or math.isnan(low):
         return f"<td>{text}</td>"
     signed = name == "difference"
-    return f'<td>{text}<span class="between">{_number(low, signed)} to {_number(high, signed)}</span></td>'
+    between_them = " to " if signed else "–"
+    ends = between_them.join(_number(end, signed) for end in (low, high))
+    return f'<td>{text}<span class="between">{ends}</span></td>'
 
 
 def _number(value: float, signed: bool) -> str:

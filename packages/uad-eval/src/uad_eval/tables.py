@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from uad_eval.bootstrap import DRAWS, interval, ratio_draws, subject_weights
-from uad_eval.comparison import Estimate, check_same_subjects, over_seeds, paired_difference
+from uad_eval.comparison import Comparison, Estimate, check_same_subjects
 from uad_eval.errors import InputError
 from uad_eval.protocols import HEALTHY_VALIDATION, LESION_VALIDATION, ORACLE
-from uad_eval.results import POOLED, SUBJECT, Evaluation
+from uad_eval.results import MEAN, POOLED, SUBJECT, Evaluation
 
 
 @dataclass(frozen=True)
@@ -95,25 +95,27 @@ def leaderboard(
     results = evaluation.results
     methods = list(dict.fromkeys(results["method"]))
     check_same_subjects(results, methods)
-    column = next(c for c in COLUMNS if c.name == metric)
-    ranking = dict(
-        zip(("metric", "protocol", "aggregation"), _found(column, evaluation, aggregation, protocol), strict=True)
-    )
-    values = {method: over_seeds(evaluation, method, **ranking).value for method in methods}
-    ranked = sorted(methods, key=lambda method: (np.isnan(values[method]), -np.nan_to_num(values[method])))
+    comparison = Comparison(evaluation)
+    pooled_only = {name for name in results["metric"].unique() if not _has_mean(results, name)}
 
+    def figure(method: str, column: Column) -> tuple[str, str, str, str]:
+        chosen = protocol if column.protocol == CHOSEN else column.protocol
+        return method, column.metric, chosen, POOLED if column.metric in pooled_only else aggregation
+
+    ranking = next(c for c in COLUMNS if c.name == metric)
+    values = {method: comparison.over_seeds(figure(method, ranking)).value for method in methods}
+    ranked = sorted(methods, key=lambda method: (np.isnan(values[method]), -np.nan_to_num(values[method])))
     rows = []
     for rank, method in enumerate(ranked, start=1):
         own = results[results["method"] == method]
         row = {"rank": rank, "method": method, "baseline": method in baselines, "seeds": own["seed"].nunique()}
         row["subjects"] = own.loc[own["aggregation"] == SUBJECT, "subject"].nunique()
-        for c in COLUMNS:
-            name, kind, how = _found(c, evaluation, aggregation, protocol)
-            row |= _spread(c.name, over_seeds(evaluation, method, metric=name, protocol=kind, aggregation=how))
-        best = Estimate(np.nan, np.nan, np.nan)
+        for column in COLUMNS:
+            row |= _spread(column.name, comparison.over_seeds(figure(method, column)))
+        difference = Estimate(np.nan, np.nan, np.nan)
         if method != ranked[0]:
-            best = paired_difference(evaluation, method, ranked[0], **ranking)
-        rows.append(row | _spread("difference", best) | shared)
+            difference = comparison.difference(figure(method, ranking), figure(ranked[0], ranking))
+        rows.append(row | _spread("difference", difference) | shared)
     return pd.DataFrame(rows)
 
 
@@ -194,11 +196,9 @@ def _shared(evaluation: Evaluation, metric: str) -> dict[str, object]:
     return shared | {"ranked_by": metric}
 
 
-def _found(column: Column, evaluation: Evaluation, aggregation: str, chosen: str) -> tuple[str, str, str]:
-    """Metric, protocol and aggregation of a column; pooled where the metric has no mean over subjects."""
-    protocol = chosen if column.protocol == CHOSEN else column.protocol
-    has = evaluation.results.loc[evaluation.results["metric"] == column.metric, "aggregation"]
-    return column.metric, protocol, aggregation if (has == aggregation).any() else POOLED
+def _has_mean(results: pd.DataFrame, metric: str) -> bool:
+    """Whether a metric has a mean over subjects."""
+    return bool((results.loc[results["metric"] == metric, "aggregation"] == MEAN).any())
 
 
 def _spread(name: str, estimate: Estimate) -> dict[str, float]:

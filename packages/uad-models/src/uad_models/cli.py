@@ -44,7 +44,10 @@ Examples:
       --seed 1 --out runs/vae-1 --set latent_dim=64 --set learning_rate=3e-4 --set patience=10
   uad-models train --method ae --cohort cohort.csv --size 64 64 64 --out runs/ae-3d
 """
-_SET = "change one setting of the method, of its training or of the images (slices, scaling); repeatable"
+_SET = (
+    "change one setting of the method, of its training or of the images (slices, scaling); repeatable; "
+    "an unknown KEY is answered with all known ones"
+)
 _PREDICT = """\
 Write anomaly maps in the scans' own grid; higher is more anomalous. Every slice with brain gets a map.
 
@@ -82,19 +85,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     """All commands and options."""
-    parser = argparse.ArgumentParser("uad-models", description=_DESCRIPTION, formatter_class=_Formatter)
+    parser = argparse.ArgumentParser("uad-models", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    listing = commands.add_parser("list", help="the methods that can be trained", formatter_class=_Formatter)
+    listing = commands.add_parser("list", help="the methods that can be trained", formatter_class=argparse.RawDescriptionHelpFormatter)
     listing.set_defaults(run_command=_list)
-    _add_train(commands.add_parser("train", help="train a method", description=_TRAIN, formatter_class=_Formatter))
+    _add_train(commands.add_parser("train", help="train a method", description=_TRAIN, formatter_class=argparse.RawDescriptionHelpFormatter))
     _add_predict(
-        commands.add_parser("predict", help="write anomaly maps", description=_PREDICT, formatter_class=_Formatter)
+        commands.add_parser("predict", help="write anomaly maps", description=_PREDICT, formatter_class=argparse.RawDescriptionHelpFormatter)
     )
     return parser
-
-
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keep the examples' lines; show defaults."""
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -103,15 +102,15 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--method", required=True, metavar="NAME", help="which method, see 'uad-models list'")
     add("--cohort", required=True, type=Path, metavar="CSV", help="table of scans, see 'uad-data index'")
     add("--out", required=True, type=Path, metavar="RUN", help="run folder: weights, settings, history, curves")
-    add("--preset", default="quick", metavar="NAME", help="settings to start from: quick, paper")
-    add("--seed", default=0, type=int, metavar="N", help="fixes weights, batches and noise")
-    add("--modalities", nargs="+", default=["flair"], metavar="NAME", help="sequences, one channel each")
-    add("--size", nargs="+", type=int, default=[128, 128], metavar="N", help="H W for slices, D H W for volumes")
+    add("--preset", default="quick", metavar="NAME", help="settings to start from: quick (default) or paper")
+    add("--seed", default=0, type=int, metavar="N", help="fixes weights, batches and noise (default: 0)")
+    add("--modalities", nargs="+", default=["flair"], metavar="NAME", help="sequences, one channel each (default: flair)")
+    add("--size", nargs="+", type=int, default=[128, 128], metavar="N", help="H W: slices; D H W: volumes (default: 128 128)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=_SET)
     add("--cache", type=Path, metavar="DIR", help=f"where prepared images are kept (default: {_CACHE} beside CSV)")
-    add("--accelerator", default="auto", metavar="NAME", help="auto, cpu, cuda or mps")
-    add("--devices", default=1, type=int, metavar="N", help="how many of them")
-    add("--precision", default="32-true", metavar="NAME", help="32-true, bf16-mixed or 16-mixed (GPU only)")
+    add("--accelerator", default="auto", metavar="NAME", help="auto (default), cpu, cuda or mps")
+    add("--devices", default=1, type=int, metavar="N", help="how many of them (default: 1)")
+    add("--precision", default="32-true", metavar="NAME", help="32-true (default), bf16-mixed, or 16-mixed on GPU")
     parser.set_defaults(run_command=_train)
 
 
@@ -123,8 +122,8 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, type=Path, metavar="DIR", help="folder for the maps")
     add("--brain", type=Path, metavar="FILE", help="brain mask of the scan (default: the brain is found)")
     add("--cohort", type=Path, metavar="CSV", help="map the scans of this table instead of SCAN")
-    add("--split", choices=("train", "val", "test"), help="only this split of the cohort")
-    add("--accelerator", default="auto", metavar="NAME", help="auto, cpu, cuda or mps")
+    add("--split", choices=("train", "val", "test"), help="only this split of the cohort (default: all)")
+    add("--accelerator", default="auto", metavar="NAME", help="auto (default), cpu, cuda or mps")
     parser.set_defaults(run_command=_predict)
 
 
@@ -161,6 +160,8 @@ def _predict(arguments: argparse.Namespace) -> None:
     """Write the map of a scan or the maps of a cohort."""
     if bool(arguments.scans) == bool(arguments.cohort):
         raise InputError("give either the files of one scan or --cohort CSV")
+    if arguments.cohort and arguments.brain:
+        raise InputError("--brain goes with the files of one scan; a cohort names its masks in its column 'brain'")
     if arguments.cohort:
         cohort = Cohort.read(arguments.cohort)
         chosen = cohort.select(split=arguments.split) if arguments.split else cohort

@@ -151,8 +151,9 @@ class RunConfig:
         now, then = _fixed(self), _fixed(earlier)
         for name in sorted({*now, *then}):
             if now.get(name) != then.get(name):
+                what = "other images: digest" if name == "digest" else name
                 raise InputError(
-                    f"run folder {run} was made with {name} = {then.get(name)!r}, now {name} = {now.get(name)!r} is "
+                    f"run folder {run} was made with {what} = {then.get(name)!r}, now {name} = {now.get(name)!r} is "
                     "asked for: ask for the old value, or choose another folder"
                 )
 
@@ -219,9 +220,9 @@ def load_run(run: str | Path) -> tuple[Method, RunConfig]:
     config = RunConfig.read(run)
     if config.status != "finished":
         raise InputError(f"run folder {run} is not finished: run the command that started it again, it resumes")
-    tensors, _ = load_tensors(run / MODEL, method=config.method)
     with torch.random.fork_rng(devices=[]):
         method = create(config.method, **config.config)
+    tensors, _ = load_tensors(run / MODEL, method=config.method)
     try:
         method.load_state_dict(tensors)
     except RuntimeError as error:

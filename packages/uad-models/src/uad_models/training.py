@@ -179,7 +179,8 @@ class _Training:
             precision=self.config.precision,
             logger=TensorBoardLogger(run, name="tensorboard", version="", purge_step=purge),
         )
-        self.fabric.strategy.precision.load_state_dict(state.get("precision", {}))
+        if state.get("precision"):
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
 
     def run_all(self) -> Method:
         """Run what is left of the stages and finish the run folder."""

@@ -4,7 +4,7 @@ Axes are ``(x, y, z)`` in RAS order throughout the phantom; lengths are in mm. T
 maps are the ones in nilearn's wheel (V. Fonov et al., NeuroImage 54, 2011); fluid is what they leave of the brain.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +15,7 @@ EXTENT = (164.0, 202.0, 176.0)
 """Size of the field of view in mm: the atlas and room for the largest, turned head."""
 CENTRE = (0.0, -16.0, 6.0)
 """MNI coordinates in the middle of the field of view."""
+_PAD = 8
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def sample(volume: np.ndarray, coordinates: np.ndarray, *, order: int = 1) -> np
     return ndimage.map_coordinates(volume, coordinates, order=order, mode="nearest", output=np.float32)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def load_atlas(spacing: float) -> Atlas:
     """Read the atlas, blurred a little when the voxels of the scan are much larger than its own.
 
@@ -146,20 +147,44 @@ def load_atlas(spacing: float) -> Atlas:
     Atlas
         Read from nilearn's wheel, without a network.
     """
+    atlas, blur = _sharp_atlas(), 0.35 * (spacing - 2.0)
+    if blur <= 0:
+        return atlas
+    blurred = {name: ndimage.gaussian_filter(getattr(atlas, name), blur) for name in ("grey", "white", "brain")}
+    return replace(atlas, **blurred)
+
+
+@lru_cache(maxsize=1)
+def _sharp_atlas() -> Atlas:
+    """Read the maps and find the ventricles: the largest space without tissue far below the surface."""
     image = load_mni152_template(resolution=1)
-    brain = ndimage.binary_fill_holes(image.get_fdata(dtype=np.float32) > 0.05)
-    box = tuple(slice(max(s.start - 4, 0), s.stop + 4) for s in ndimage.find_objects(brain.astype(np.uint8))[0])
-    brain = brain[box]
-    grey, white = (load(resolution=1).get_fdata()[box].astype(np.float32) for load in (load_mni152_gm_template, load_mni152_wm_template))
-    depth = ndimage.distance_transform_edt(brain).astype(np.float32)
+    loaders = (load_mni152_template, load_mni152_gm_template, load_mni152_wm_template)
+    t1, grey, white = (np.pad(load(resolution=1).get_fdata(dtype=np.float32), _PAD) for load in loaders)
+    # An odd number of voxels per axis: every other one then ends on the last.
+    found = ndimage.find_objects((t1 > 0.05).astype(np.uint8))[0]
+    box = tuple(slice(s.start - 4, s.stop + 4 + (s.stop - s.start + 1) % 2) for s in found)
+    grey, white = grey[box], white[box]
+    outer, _ = ndimage.label(t1[box] <= 0.05)
+    brain = outer != outer[0, 0, 0]
+    depth = _distance(brain)
     open_space, _ = ndimage.label(ndimage.binary_opening((grey + white < 0.5) & (depth > 22)))
     ventricle = open_space == np.bincount(open_space.ravel())[1:].argmax() + 1
-    wall = ndimage.distance_transform_edt(~ventricle) - ndimage.distance_transform_edt(ventricle)
-    normal = np.stack(np.gradient(ndimage.gaussian_filter(wall.astype(np.float32), 2.0)))
-    blur = 0.35 * max(spacing - 2.0, 0.0)
-    grey, white, soft = (ndimage.gaussian_filter(m, blur) for m in (grey, white, brain.astype(np.float32)))
-    origin = image.affine[:3, 3] + [s.start for s in box]
-    return Atlas(grey, white, soft, ndimage.binary_dilation(brain, iterations=3), wall.astype(np.float32), depth, normal, origin)
+    wall = _distance(~ventricle) - _distance(ventricle)
+    normal = np.stack(np.gradient(ndimage.gaussian_filter(wall, 2.0)))
+    near = ndimage.maximum_filter(brain, 7)
+    origin = image.affine[:3, 3] + [s.start - _PAD for s in box]
+    return Atlas(grey, white, brain.astype(np.float32), near, wall, depth, normal, origin)
+
+
+def _distance(mask: np.ndarray) -> np.ndarray:
+    """Return the distance in mm to where the mask is False, computed on every other voxel of 1 mm."""
+    values = ndimage.distance_transform_edt(mask[::2, ::2, ::2], sampling=2.0).astype(np.float32)
+    for axis, n in enumerate(mask.shape):
+        coarse = np.moveaxis(values, axis, 0)
+        fine = np.empty((n, *coarse.shape[1:]), np.float32)
+        fine[::2], fine[1::2] = coarse, (coarse[1:] + coarse[:-1]) / 2
+        values = np.moveaxis(fine, 0, axis)
+    return np.ascontiguousarray(values)
 
 
 def build_anatomy(rng: np.random.Generator, *, spacing: float) -> Anatomy:
@@ -192,13 +217,22 @@ def build_anatomy(rng: np.random.Generator, *, spacing: float) -> Anatomy:
     )
     mni = points + atlas.origin.astype(np.float32)[:, None]
     folds = _folds(rng, inside, depth, mni, spacing)
-    grey, white, fluid = _refold(_sharpen(grey, white), folds, openness=rng.uniform(0.4, 0.7) + 0.3 * age)
+    grey, white = _refold(_sharpen(grey, white), folds, openness=rng.uniform(0.4, 0.7) + 0.3 * age)
     patchy = np.clip(1 + 0.7 * smooth_field(rng, shape, spacing, 14.0)[inside], 0.1, 2)
-    shrunk = np.clip(1.1 - depth / ((0.5 + 4.0 * age) * patchy + 0.5), 0, 1) * np.clip(wall / 8, 0, 1)
+    shrunk = np.clip(1.1 - depth / ((0.8 + 4.5 * age) * patchy + 0.5), 0, 1) * np.clip(wall / 8, 0, 1)
     grey, white = grey * (1 - shrunk), white * (1 - shrunk)
-    values = (grey, white, 1 - grey - white, brain > 0.5, wall, depth, *mni)
-    outside = (0, 0, 1, False, 99, 0, 0, 0, 0)
-    return Anatomy(*(_fill(inside, v, o) for v, o in zip(values, outside, strict=True)), spacing)
+    return Anatomy(
+        grey=_fill(inside, grey, 0),
+        white=_fill(inside, white, 0),
+        fluid=_fill(inside, 1 - grey - white, 1),
+        brain=_fill(inside, brain > 0.5, False),
+        wall=_fill(inside, wall, 99),
+        depth=_fill(inside, depth, 0),
+        mni_x=_fill(inside, mni[0], 0),
+        mni_y=_fill(inside, mni[1], 0),
+        mni_z=_fill(inside, mni[2], 0),
+        spacing=spacing,
+    )
 
 
 def _fill(inside: np.ndarray, values: np.ndarray, outside: float) -> np.ndarray:
@@ -208,7 +242,9 @@ def _fill(inside: np.ndarray, values: np.ndarray, outside: float) -> np.ndarray:
     return volume
 
 
-def displace(anatomy: Anatomy, centre: np.ndarray, radius: float, push: float, width: float) -> tuple[Anatomy, np.ndarray]:
+def displace(
+    anatomy: Anatomy, centre: np.ndarray, radius: float, push: float, width: float
+) -> tuple[Anatomy, np.ndarray]:
     """Push tissue away from a sphere, as a growing mass does.
 
     Parameters
@@ -283,11 +319,11 @@ def _place(rng: np.random.Generator, atlas: Atlas, shape: tuple[int, ...], spaci
     ).astype(np.float32)
 
 
-def _sharpen(grey: np.ndarray, white: np.ndarray, power: float = 1.8) -> tuple[np.ndarray, ...]:
+def _sharpen(grey: np.ndarray, white: np.ndarray, power: float = 1.8) -> tuple[np.ndarray, np.ndarray]:
     """Undo part of the blur that averaging 152 people left in the fractions."""
-    parts = [np.clip(p, 0, 1) ** power for p in (grey, white, 1 - grey - white)]
-    total = np.maximum(parts[0] + parts[1] + parts[2], 1e-6)
-    return tuple(p / total for p in parts)
+    grey, white, fluid = (np.clip(p, 0, 1) ** power for p in (grey, white, 1 - grey - white))
+    total = np.maximum(grey + white + fluid, 1e-6)
+    return grey / total, white / total
 
 
 def _folds(
@@ -314,12 +350,12 @@ def _folds(
 
 
 def _refold(
-    fractions: tuple[np.ndarray, ...], folds: list[tuple[np.ndarray, np.ndarray]], *, openness: float
-) -> tuple[np.ndarray, ...]:
-    """Line the sulci with cortex and fill them with fluid."""
-    grey, white, fluid = fractions
+    fractions: tuple[np.ndarray, np.ndarray], folds: list[tuple[np.ndarray, np.ndarray]], *, openness: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Line the sulci with cortex and leave them to the fluid."""
+    grey, white = fractions
     for distance, reach in folds:
         lining, gap = np.exp(-((distance / 3.3) ** 4)) * reach, np.exp(-((distance / 1.5) ** 2)) * reach * openness
         grey, white = grey + white * lining, white * (1 - lining)
-        grey, fluid = grey * (1 - gap), fluid + grey * gap
-    return grey, white, fluid
+        grey = grey * (1 - gap)
+    return grey, white

@@ -82,7 +82,7 @@ def subject_plan(index: int) -> tuple[str, str, float]:
         occurrence = turn * _ORDER.count("healthy") + _ORDER[:place].count("healthy")
         return pathology, _HEALTHY_SPLITS[occurrence % len(_HEALTHY_SPLITS)], 0.0
     kind = PATHOLOGIES.index(pathology)
-    splits = _LESION_SPLITS[kind % 2]
+    splits = _LESION_SPLITS[(kind + 1) % 2]
     # The golden ratio spreads any number of sizes evenly.
     return pathology, splits[turn % len(splits)], (0.25 + 0.17 * kind + 0.618034 * turn) % 1
 
@@ -110,9 +110,7 @@ def make_subject(index: int, *, seed: int = 0, spacing_mm: float = 2.0) -> Subje
     lesion = draw_lesion(disease, build_anatomy(body, spacing=spacing_mm), pathology=pathology, size=size)
     ideal = add_lesion(paint(contrast, lesion.anatomy), lesion)
     brain = lesion.anatomy.brain
-    images = {
-        name: acquire(scanner, ideal[name], brain, sequence=name, spacing=spacing_mm) for name in SEQUENCES
-    }
+    images = {name: acquire(scanner, ideal[name], brain, sequence=name, spacing=spacing_mm) for name in SEQUENCES}
     return Subject(images, brain, lesion.mask, grid_affine(spacing_mm))
 
 
@@ -184,7 +182,9 @@ def _claim(out: Path, settings: dict[str, float]) -> None:
     path = out / "phantom.json"
     if not path.exists():
         if (out / "cohort.csv").exists():
-            raise InputError(f"{out}: expected an empty folder or a phantom cohort, found another cohort; choose another")
+            raise InputError(
+                f"{out}: expected an empty folder or a phantom cohort, found another cohort; choose another"
+            )
         out.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(settings, indent=2) + "\n")
@@ -192,9 +192,13 @@ def _claim(out: Path, settings: dict[str, float]) -> None:
     try:
         found = json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}: expected the settings of a phantom cohort, found no JSON; delete the folder") from error
+        raise InputError(
+            f"{path}: expected the settings of a phantom cohort, found no JSON; delete the folder"
+        ) from error
     if found != settings:
-        raise InputError(f"{out}: expected a phantom cohort with {settings}, found one with {found}; choose another folder")
+        raise InputError(
+            f"{out}: expected a phantom cohort with {settings}, found one with {found}; choose another folder"
+        )
 
 
 def _run(jobs: list[tuple[Path, int, int, float]], workers: int) -> Iterator[None]:
@@ -221,9 +225,10 @@ def _write_subject(job: tuple[Path, int, int, float]) -> None:
 
 
 def _write_volume(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:
-    """Write a NIfTI file whose bytes do not hold the time."""
-    image = nib.Nifti1Image(volume, affine)
-    image.header.set_xyzt_units("mm", "sec")
-    image.header.set_slope_inter(1, 0)
+    """Write a NIfTI file whose bytes do not hold the time and whose scaling is 1."""
+    header = nib.Nifti1Image(volume, affine).header
+    header.set_xyzt_units("mm", "sec")
+    header.set_slope_inter(1, 0)
+    header["vox_offset"] = 352
     with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=5, mtime=0) as file:
-        file.write(image.to_bytes())
+        file.write(header.binaryblock + bytes(4) + volume.tobytes(order="F"))

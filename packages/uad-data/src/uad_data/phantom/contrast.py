@@ -24,7 +24,7 @@ from uad_data.phantom.anatomy import Anatomy, smooth_field
 SEQUENCES = ("t1", "t1ce", "t2", "flair")
 """Names of the sequences, in the order in which they are drawn."""
 
-GREY = {"t1": (0.65, 0.74), "t1ce": (0.70, 0.80), "t2": (1.30, 1.50), "flair": (1.10, 1.26)}
+GREY = {"t1": (0.65, 0.74), "t1ce": (0.70, 0.80), "t2": (1.30, 1.50), "flair": (1.10, 1.28)}
 """Grey matter relative to white matter."""
 
 FLUID = {"t1": (0.09, 0.29), "t1ce": (0.16, 0.28), "t2": (2.9, 3.5), "flair": (0.10, 0.40)}
@@ -36,10 +36,13 @@ NOISE = {"t1": (0.013, 0.033), "t1ce": (0.011, 0.034), "t2": (0.02, 0.04), "flai
 BIAS = (1.07, 1.22)
 """95th over 5th percentile of the bias field."""
 
-TEXTURE = {"t1": (0.02, 0.05), "t1ce": (0.02, 0.05), "t2": (0.04, 0.08), "flair": (0.03, 0.07)}
+COIL = (-0.03, 0.14)
+"""How much brighter the surface of the brain is, which is nearer to the receiver coil."""
+
+TEXTURE = {"t1": (0.02, 0.05), "t1ce": (0.02, 0.05), "t2": (0.04, 0.08), "flair": (0.04, 0.09)}
 """Standard deviation of normal tissue that is neither noise nor bias, relative to white matter."""
 
-CAPS = (0.10, 0.60)
+CAPS = (0.20, 1.00)
 """What a periventricular cap adds on FLAIR, relative to white matter."""
 
 THICKNESS = {"t1": (1.0, 2.5), "t1ce": (1.0, 3.0), "t2": (2.0, 5.0), "flair": (1.5, 5.0)}
@@ -63,6 +66,7 @@ def paint(rng: np.random.Generator, anatomy: Anatomy) -> dict[str, np.ndarray]:
         Sequence name to ``(x, y, z)`` float32, white matter near 1, fluid outside the brain.
     """
     extras = _structures(rng, anatomy)
+    surface = np.exp(-anatomy.depth / 15)
     coarse, fine = (smooth_field(rng, anatomy.shape, anatomy.spacing, scale) for scale in (9.0, 2.5))
     images = {}
     for name in SEQUENCES:
@@ -73,6 +77,7 @@ def paint(rng: np.random.Generator, anatomy: Anatomy) -> dict[str, np.ndarray]:
         image += anatomy.fluid * np.float32(fluid)
         for structure in extras:
             image += structure.get(name, 0.0)
+        image *= 1 + np.float32(rng.uniform(*COIL)) * surface
         images[name] = np.maximum(image, 0.02).astype(np.float32)
     return images
 
@@ -120,13 +125,15 @@ def _structures(rng: np.random.Generator, anatomy: Anatomy) -> list[dict[str, np
 
 def _caps(rng: np.random.Generator, anatomy: Anatomy) -> dict[str, np.ndarray]:
     """Return bright white matter around the ventricles: caps on the horns, a thin rim, a haze behind."""
-    size, width, rim = rng.uniform(*CAPS), rng.uniform(2.0, 6.0), rng.uniform(0.0, 0.25)
-    haze, patchy = rng.uniform(0.0, 0.12), smooth_field(rng, anatomy.shape, anatomy.spacing, 9.0)
+    size, width, rim = rng.uniform(*CAPS), rng.uniform(2.0, 6.5), rng.uniform(0.05, 0.45)
+    haze, patchy = rng.uniform(0.0, 0.22), smooth_field(rng, anatomy.shape, anatomy.spacing, 9.0)
     outside = np.maximum(anatomy.wall, 0)
     horns = np.exp(-(((anatomy.mni_y - 33) / 13) ** 2)) + np.exp(-(((anatomy.mni_y + 42) / 15) ** 2))
-    caps = size * (0.1 + 0.9 * horns) * np.exp(-((outside / width) ** 2)) * np.clip(1 + 0.5 * patchy, 0, 2)
+    caps = size * (0.15 + 0.85 * horns) * np.exp(-((outside / width) ** 2)) * np.clip(1 + 0.5 * patchy, 0, 2)
     caps += rim * np.exp(-((outside / 1.5) ** 2))
-    caps += haze * np.clip(0.5 + patchy, 0, 1.5) * np.exp(-((outside / 25) ** 2)) / (1 + np.exp((anatomy.mni_y + 5) / 8))
+    caps += (
+        haze * np.clip(0.5 + patchy, 0, 1.5) * np.exp(-((outside / 25) ** 2)) / (1 + np.exp((anatomy.mni_y + 5) / 8))
+    )
     caps *= anatomy.white
     return {"flair": caps, "t2": 0.8 * caps, "t1": -0.2 * caps, "t1ce": -0.2 * caps}
 
@@ -138,7 +145,7 @@ def _regions(rng: np.random.Generator, anatomy: Anatomy) -> dict[str, np.ndarray
     for (cx, cy, cz), width in (((38, 4, 0), 12), ((3, 24, 26), 14), ((25, -18, -16), 11), ((4, -35, 32), 13)):
         limbic += np.exp(-((x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2) / (2 * width**2))
     nuclei = np.exp(-(((x - 18) / 12) ** 2) - ((y - 2) / 20) ** 2 - ((z - 4) / 11) ** 2)
-    bright, dark, flow = rng.uniform(0.04, 0.22), rng.uniform(0.0, 0.10), rng.uniform(0.0, 0.35)
+    bright, dark, flow = rng.uniform(0.08, 0.38), rng.uniform(0.0, 0.10), rng.uniform(0.0, 0.35)
     base = anatomy.fluid * flow / (1 + np.exp((z + 18) / 5))
     flair = anatomy.grey * (bright * limbic - dark * nuclei) + base
     return {"flair": flair, "t1": 0.10 * anatomy.grey * nuclei, "t2": -dark * anatomy.grey * nuclei}

@@ -3,8 +3,9 @@
 The ranges are the 10th to 90th percentile of what ``benchmarks/measure_real_ranges.py`` of the project prints for real
 scans; a lesion's intensity is the median inside over the median of healthy tissue of the same scan.
 
-- tumour: 36 people of ``lgg``: FLAIR 1.26 to 1.89, T1 0.60 to 1.03, T1 after contrast 0.65 to 0.99; spread inside 0.16 to
-  0.46 on FLAIR; on the slice where it is largest it fills 5 to 20 % of the head, and it spans 22 to 52 % of the slices;
+- tumour: 36 people of ``lgg``: FLAIR 1.26 to 1.89, T1 0.60 to 1.03, T1 after contrast 0.65 to 0.99; spread inside
+  0.16 to 0.46 on FLAIR; on the slice where it is largest it fills 5 to 20 % of the head, and it spans 22 to 52 % of
+  the slices;
 - acute stroke: 422 of the 700 slices of ``soop`` that have one: FLAIR 1.08 to 1.53, spread inside 0.11 to 0.34, 0.3 to
   15 % of the brain's area;
 - multiple sclerosis: 2 people of ``ms``: FLAIR 1.40 of white matter in both, T1 0.66 and 0.80, T2 1.58, spread inside
@@ -26,21 +27,21 @@ from uad_data.phantom.anatomy import Anatomy, displace, smooth_field
 Ranges = dict[str, tuple[float, float]]
 
 VOLUME_ML: Ranges = {
-    "tumour": (15.0, 160.0),
-    "ms": (1.3, 50.0),
-    "stroke_acute": (1.5, 110.0),
-    "stroke_chronic": (4.0, 90.0),
-    "cyst_dark": (2.0, 40.0),
-    "textured": (6.0, 90.0),
+    "tumour": (45.0, 250.0),
+    "ms": (4.0, 50.0),
+    "stroke_acute": (6.0, 160.0),
+    "stroke_chronic": (5.0, 70.0),
+    "cyst_dark": (4.0, 40.0),
+    "textured": (8.0, 80.0),
 }
 """Total volume of a person's lesion in ml."""
 
 INTENSITY: dict[str, Ranges] = {
-    "infiltration": {"flair": (1.26, 1.80), "t1": (0.60, 1.00), "t1ce": (0.65, 0.99), "t2": (1.4, 2.0)},
+    "infiltration": {"flair": (1.30, 1.89), "t1": (0.60, 1.00), "t1ce": (0.65, 0.99), "t2": (1.4, 2.0)},
     "necrosis": {"flair": (0.55, 1.20), "t1": (0.40, 0.65), "t1ce": (0.40, 0.65), "t2": (1.8, 2.6)},
-    "enhancing": {"flair": (1.20, 1.60), "t1": (0.70, 1.00), "t1ce": (1.45, 2.20), "t2": (1.1, 1.6)},
+    "enhancing": {"flair": (1.30, 1.80), "t1": (0.70, 1.00), "t1ce": (1.45, 2.20), "t2": (1.1, 1.6)},
     "ms": {"flair": (1.22, 1.50), "t1": (0.66, 0.82), "t1ce": (0.70, 0.86), "t2": (1.35, 1.70)},
-    "stroke": {"flair": (1.08, 1.53), "t1": (0.72, 0.95), "t1ce": (0.75, 1.10), "t2": (1.25, 1.70)},
+    "stroke": {"flair": (1.15, 1.53), "t1": (0.72, 0.95), "t1ce": (0.75, 1.10), "t2": (1.25, 1.70)},
     "cavity": {"flair": (0.12, 0.45), "t1": (0.15, 0.40), "t1ce": (0.18, 0.40), "t2": (2.2, 2.9)},
     "cyst": {"flair": (0.15, 0.75), "t1": (0.20, 0.70), "t1ce": (0.20, 0.70), "t2": (1.8, 2.8)},
     "textured": {"flair": (0.97, 1.06), "t1": (0.94, 1.03), "t1ce": (0.94, 1.03), "t2": (0.98, 1.08)},
@@ -230,12 +231,16 @@ def _tumour(rng: np.random.Generator, anatomy: Anatomy, ml: float) -> Lesion:
 def _ms(rng: np.random.Generator, anatomy: Anatomy, ml: float) -> Lesion:
     """Scatter spots over white matter, most of them at the ventricles and across their wall, some in cortex."""
     number = int(rng.integers(25, 61))
-    weight = anatomy.white * (8 * np.exp(-np.maximum(anatomy.wall, 0) / 7) + 0.3) * (anatomy.wall > 0) + 0.03 * anatomy.grey
-    weight = np.cumsum(np.where(anatomy.tissue & (anatomy.depth > 4) & (anatomy.mni_z > -40), weight, 0), dtype=np.float64)
+    weight = (
+        anatomy.white * (8 * np.exp(-np.maximum(anatomy.wall, 0) / 7) + 0.3) * (anatomy.wall > 0) + 0.03 * anatomy.grey
+    )
+    weight = np.cumsum(
+        np.where(anatomy.tissue & (anatomy.depth > 4) & (anatomy.mni_z > -40), weight, 0), dtype=np.float64
+    )
     sites = np.searchsorted(weight, rng.random(number) * weight[-1])
     volumes = rng.lognormal(0.0, 1.5, number)
     radii = 10 * (0.75 * ml * volumes / volumes.sum() / np.pi) ** (1 / 3)
-    axes = np.exp(rng.normal(0, 0.2, (number, 3)) + [0.25, 0, 0])
+    axes = np.exp(rng.normal(0, 0.2, (number, 3)) + np.array([0.25, 0, 0]))
     depth = np.full(anatomy.shape, -9.0, np.float32)
     for site, r, a in zip(sites, radii, axes, strict=True):
         centre = np.unravel_index(site, anatomy.shape)
@@ -243,7 +248,7 @@ def _ms(rng: np.random.Generator, anatomy: Anatomy, ml: float) -> Lesion:
         box = tuple(slice(max(c - k, 0), c + k + 1) for c, k in zip(centre, reach, strict=True))
         offset = [(g - c) * anatomy.spacing / s for g, c, s in zip(np.mgrid[box], centre, a, strict=True)]
         depth[box] = np.maximum(depth[box], r - np.sqrt(sum(o**2 for o in offset)))
-        depth[centre] = max(depth[centre], 2.0)
+        depth[centre] = np.maximum(depth[centre], 2.0)
     depth += np.clip(depth + 2, 0, 1) * smooth_field(rng, anatomy.shape, anatomy.spacing, 3.0)
     depth = np.where(anatomy.tissue, depth, -1.0)
     part = _part(rng, anatomy, depth, "ms", label=1, edge=1.5, keep=0.3, grain=rng.uniform(0.06, 0.12), scale=4.0)

@@ -5,6 +5,7 @@ The one place that knows all four packages; it comes with the extra ``uad-eval[e
 
 from uad_eval.experiment.cases import Case, case_arrays, choose_cases
 from uad_eval.experiment.cohorts import open_cohort
+from uad_eval.experiment.environment import environment
 from uad_eval.experiment.grid import Experiment, run_experiment
 from uad_eval.experiment.settings import ExperimentSettings, MethodSpec
 
@@ -15,6 +16,7 @@ __all__ = [
     "MethodSpec",
     "case_arrays",
     "choose_cases",
+    "environment",
     "open_cohort",
     "run_experiment",
 ]

@@ -5,13 +5,13 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from uad_postproc import Context
 
 from uad_eval.errors import InputError
 from uad_eval.experiment.cell import fitted_pipelines
 from uad_eval.experiment.grid import Experiment
 from uad_eval.protocols import HEALTHY_VALIDATION
 from uad_eval.results import SUBJECT
+from uad_postproc import Context
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def choose_cases(
     experiment : Experiment
         A finished experiment.
     rule : {"median per pathology", "worst"}
-        The person whose average precision, meaned over methods and seeds, is the median of their pathology; or the people
-        on whom `method` does worst.
+        The person whose average precision, meaned over methods and seeds, is the median of their pathology; or the
+        people on whom `method` does worst.
     method : str
         For ``"worst"``.
     count : int
@@ -77,7 +77,9 @@ def choose_cases(
     return cases
 
 
-def case_arrays(experiment: Experiment, cases: list[Case], *, method: str, seed: int | None = None) -> dict[str, np.ndarray]:
+def case_arrays(
+    experiment: Experiment, cases: list[Case], *, method: str, seed: int | None = None
+) -> dict[str, np.ndarray]:
     """Read what a gallery shows of some cases.
 
     Parameters

@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from uad_data import ArrayStore
-from uad_models import Method, fit, method_class, parse_overrides, predict_rows
-from uad_models.train_config import TrainConfig
-from uad_postproc import Context, Pipeline, pipeline
 
+from uad_data import ArrayStore
 from uad_eval.evaluation import evaluate
 from uad_eval.experiment.settings import ExperimentSettings, MethodSpec
 from uad_eval.experiment.watch import Watch
@@ -27,6 +24,10 @@ from uad_eval.reconstruction import evaluate_reconstruction
 from uad_eval.results import Evaluation, RunKey, single_figures
 from uad_eval.samples import evaluate_samples
 from uad_eval.scope import Scope
+from uad_models import Method, TrainConfig, fit, method_class, predict_rows
+from uad_models.overrides import parse_overrides
+from uad_postproc import Context, Pipeline
+from uad_postproc.pipelines import pipeline
 
 CELL_FORMAT = 1
 _PACKAGES = ("uad-data", "uad-models", "uad-postproc", "uad-eval", "torch")
@@ -43,8 +44,8 @@ class Cell:
     seed : int
         Of the training.
     folder : Path
-        ``run/`` (the run folder), ``scores.npy`` and ``reconstruction.npy`` (test rows, in the order of
-        ``store.rows("test")``), the tables of an `Evaluation`, and ``cell.json``, which comes last: where it is, all is.
+        ``run/`` (the run folder), ``test_scores.npy`` and ``reconstruction.npy`` (in the order of ``store.rows("test")``),
+        the tables of an `Evaluation`, and ``cell.json``, which is written last: where it is, all is.
     """
 
     spec: MethodSpec
@@ -165,11 +166,32 @@ def _with_thresholds(thresholds: dict[str, float], settings: ExperimentSettings)
     return {protocol: pipeline(settings.pipeline).with_threshold(value) for protocol, value in thresholds.items()}
 
 
+def typed_settings(spec: MethodSpec) -> dict[str, dict[str, Any]]:
+    """Give a spec's settings their types.
+
+    Parameters
+    ----------
+    spec : MethodSpec
+        A method and its settings as text.
+
+    Returns
+    -------
+    dict
+        ``config``, the method's own, and ``train``, the trainer's.
+
+    Raises
+    ------
+    InputError
+        The method or a setting does not exist, or a value has the wrong type.
+    """
+    pairs = [f"{key}={value}" for key, value in spec.settings.items()]
+    groups = {"config": method_class(spec.name).Config, "train": TrainConfig}
+    return parse_overrides(pairs, groups, flags={"in_channels": "modalities", "size": "size"})
+
+
 def _train(cell: Cell, store: ArrayStore, settings: ExperimentSettings, *, progress: bool) -> Method:
     """Train, resume or load."""
-    pairs = [f"{key}={value}" for key, value in cell.spec.settings.items()]
-    groups = {"config": method_class(cell.spec.name).Config, "train": TrainConfig}
-    given = parse_overrides(pairs, groups, flags={"in_channels": "the modalities", "size": "the size"})
+    given = typed_settings(cell.spec)
     return fit(
         cell.spec.name,
         store,
@@ -223,7 +245,8 @@ def _judge(
     labelled = np.flatnonzero(store.index["lesion_voxels"].to_numpy()[rows] >= 0)
     rows = rows[labelled]
     index = store.index.iloc[rows]
-    key = RunKey(cohort=settings.cohort_name, method=str(cell.spec), seed=cell.seed, scope=Scope(slices=settings.slices))
+    scope = Scope(slices=settings.slices)
+    key = RunKey(cohort=settings.cohort_name, method=str(cell.spec), seed=cell.seed, scope=scope)
     scores, brain = np.load(cell.folder / "test_scores.npy", mmap_mode="r")[labelled], store.brain[rows]
     pipelines = _with_thresholds(thresholds, settings)
     masks = {name: steps.mask_from_scores(scores, Context(brain)) for name, steps in pipelines.items()}
@@ -241,9 +264,7 @@ def _judge(
             thresholds=thresholds,
             false_positive_rate=settings.false_positive_rate,
         ),
-        evaluate_samples(
-            samples[labelled], anomalous, subjects, key=key, scans=index["scan"], pathologies=pathologies
-        ),
+        evaluate_samples(samples[labelled], anomalous, subjects, key=key, scans=index["scan"], pathologies=pathologies),
         single_figures(key, watch.measured()),
     ]
     healthy = np.flatnonzero(~anomalous)

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 from uad_data import Cohort, index_layout, write_phantom
-
 from uad_eval.errors import InputError
 
 #: Name to layout, folder below UAD_REAL_DATA, and what its lesions are where the layout cannot know.

@@ -1,16 +1,17 @@
 """The grid: every method with every seed, on one prepared cohort."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from uad_data import ArraySpec, ArrayStore, Cohort, build_arrays
-from uad_models import method_class
 
-from uad_eval.experiment.cell import Cell, make_cell, run_cell
+from uad_data import ArraySpec, ArrayStore, Cohort, build_arrays
+from uad_eval.experiment.cell import Cell, make_cell, run_cell, typed_settings
 from uad_eval.experiment.cohorts import open_cohort
 from uad_eval.experiment.settings import ExperimentSettings
 from uad_eval.results import Evaluation
+from uad_models import method_class
 
 
 @dataclass(frozen=True)
@@ -62,20 +63,16 @@ class Experiment:
         order = [name for name in ("train", "val", "test") if name in counts.index]
         return counts.fillna(0).astype(int).loc[order]
 
-    def history(self) -> pd.DataFrame:
+    def history(self) -> dict[str, pd.DataFrame]:
         """Collect the training curves.
 
         Returns
         -------
-        DataFrame
-            The ``history.csv`` of each run with the columns ``method`` and ``seed``; empty when nothing was trained.
+        dict of str to DataFrame
+            The ``history.csv`` of each run that learned something, by method and seed.
         """
-        read = [
-            pd.read_csv(cell.run / "history.csv").assign(method=str(cell.spec), seed=cell.seed)
-            for cell in self.cells
-            if method_class(cell.spec.name).trained
-        ]
-        return pd.concat(read, ignore_index=True) if read else pd.DataFrame()
+        trained = [cell for cell in self.cells if method_class(cell.spec.name).trained]
+        return {f"{cell.spec}, seed {cell.seed}": pd.read_csv(cell.run / "history.csv") for cell in trained}
 
     def costs(self) -> pd.DataFrame:
         """Collect what each cell cost.
@@ -102,7 +99,7 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
     settings : ExperimentSettings
         What to run.
     progress : bool
-        Show progress bars.
+        Say which cell is at work; show progress bars on a terminal.
 
     Returns
     -------
@@ -115,7 +112,7 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
         A cohort, method, parameter or pipeline that does not exist, or scans that cannot be used.
     """
     for spec in settings.methods:
-        method_class(spec.name)
+        typed_settings(spec)  # a wrong name is told now, not when the methods before it are trained
     cohort = open_cohort(settings.cohort, cache=settings.cache, subjects=settings.subjects, workers=settings.workers)
     spec = ArraySpec(
         size=settings.size, modalities=settings.modalities, slices=settings.slices, scaling=settings.scaling
@@ -129,6 +126,14 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
         for spec in settings.methods
         for seed in (settings.seeds if method_class(spec.name).trained else settings.seeds[:1])
     )
-    evaluation = Evaluation.concat([run_cell(cell, store, settings, progress=progress) for cell in cells])
+    evaluations = []
+    for number, cell in enumerate(cells, start=1):
+        if progress:
+            print(
+                f"[{number}/{len(cells)}] {cell.spec} seed {cell.seed}" + (", done before" if cell.done else ""),
+                flush=True,
+            )
+        evaluations.append(run_cell(cell, store, settings, progress=progress and sys.stderr.isatty()))
+    evaluation = Evaluation.concat(evaluations)
     evaluation.write(settings.output)
     return Experiment(settings, cohort, store, cells, evaluation)

@@ -13,7 +13,7 @@ _MIB = 2**20
 
 
 class Watch:
-    """Stopwatch per phase, and the highest resident memory seen during any of them (and of a GPU, where one is used)."""
+    """Stopwatch per phase, and the highest memory seen during any of them, of the process and of a GPU in use."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -44,6 +44,7 @@ class Watch:
     def measured(self) -> dict[str, tuple[float, str]]:
         """Give the figures with their units."""
         figures = {f"{name}_seconds": (value, "s") for name, value in self.seconds.items()}
+        figures["seconds"] = (sum(self.seconds.values()), "s")
         figures["peak_memory"] = (self.peak_memory_mib, "MiB")
         if torch.cuda.is_available():
             figures["peak_gpu_memory"] = (torch.cuda.max_memory_allocated() / _MIB, "MiB")

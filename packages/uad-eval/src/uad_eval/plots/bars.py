@@ -52,7 +52,7 @@ def metric_bars(board: pd.DataFrame, results: pd.DataFrame, *, column: str = "av
         panel.set(xlabel=f"{column_of.heading}  (bar and line: {_aggregated(board)}, 95 % interval; dots: subjects)")
         panel.invert_yaxis()
         panel.grid(axis="y", visible=False)
-        panel.set_xlim(left=0)
+        panel.set_xlim(0, min(panel.get_xlim()[1], 1.02) if column_of.compared else None)
     return figure
 
 

@@ -32,7 +32,7 @@ def precision_recall_plot(evaluation: Evaluation, *, order: Sequence[str] | None
         _lines(panel, evaluation, "precision_recall", "average_precision", "AP", order)
         prevalence = evaluation.results.loc[evaluation.results["metric"] == "prevalence", "value"].mean()
         panel.axhline(prevalence, color=NEUTRAL, linestyle=(0, (4, 3)), label=f"chance ({prevalence:.3f})")
-        panel.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+        _legend(figure)
     return figure
 
 
@@ -47,7 +47,7 @@ def roc_plot(evaluation: Evaluation, *, order: Sequence[str] | None = None) -> F
         figure, panel = _panel("False positive rate (share of healthy voxels marked)", "True positive rate")
         _lines(panel, evaluation, "roc", "auroc", "AUROC", order)
         panel.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=(0, (4, 3)), label="chance (0.500)")
-        panel.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+        _legend(figure)
     return figure
 
 
@@ -92,11 +92,20 @@ def training_curves(
 
 
 def _panel(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    """Make a square panel over 0..1 with room for the legend at its right."""
-    figure = Picture(figsize=(8.6, 5.2), layout="constrained")
+    """Make a square panel over 0..1."""
+    figure = Picture(figsize=(5.4, 5.2), layout="constrained")
     panel = figure.subplots()
-    panel.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1), ylim=(0, 1.01), aspect="equal", xticks=np.linspace(0, 1, 6))
+    panel.set(
+        xlabel=xlabel, ylabel=ylabel, xlim=(0, 1.005), ylim=(0, 1.005), aspect="equal", xticks=np.linspace(0, 1, 6)
+    )
     return figure, panel
+
+
+def _legend(figure: Figure) -> None:
+    """Put the legend at the right of the panel, in as much room as its longest line takes."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.set_figwidth(figure.get_figwidth() + 0.7 + 0.09 * max(map(len, labels)))
+    figure.legend(handles, labels, loc="outside right upper")
 
 
 def _lines(

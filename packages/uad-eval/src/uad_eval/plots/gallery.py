@@ -6,6 +6,7 @@ They are shown as radiologists see them: front up, the person's right on the lef
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,7 +22,7 @@ from uad_eval.plots.style import Picture, look
 
 HIT, FALSE_ALARM, MISSED = "#56B4E9", "#E69F00", "#CC79A7"
 _INCH = 1.75  # side of a slice
-_HEAD, _FOOT, _LEFT, _BAR = 0.4, 0.45, 0.45, 0.75  # inches around the grid
+_LINE, _FOOT, _BAR, _EDGE = 0.2, 0.45, 0.75, 0.1  # inches: a line of type, and what is around the grid
 
 
 def gallery(
@@ -68,7 +69,7 @@ def gallery(
         headings.remove("Reconstruction")
     top = _top(maps, brain)
     with look():
-        figure, axes = _grid(len(images), headings, titles)
+        figure, axes = _grid(len(images), headings, titles, right=_BAR)
         for row, image in enumerate(images):
             white = _top(image[None], brain[row][None])
             panels = iter(axes[row])
@@ -120,14 +121,14 @@ def side_by_side(
         Shapes differ, or there is no case.
     """
     images, brain = _slices(images, brain)
-    truths = np.asarray(truths) != 0
+    lesion = np.asarray(truths) != 0
     drawn = {name: np.asarray(values) for name, values in maps.items()}
-    _check(images, truths=truths, **drawn)
+    _check(images, truths=lesion, **drawn)
     tops = {name: _top(values, brain) for name, values in drawn.items()}
     with look():
-        figure, axes = _grid(len(images), ["Scan", *drawn], titles)
+        figure, axes = _grid(len(images), ["Scan", *drawn], titles, right=_EDGE)
         for row, image in enumerate(images):
-            outline = truths[row] & ~binary_erosion(truths[row])
+            outline = lesion[row] & ~binary_erosion(lesion[row])
             _grey(axes[row][0], image, _top(image[None], brain[row][None]))
             for panel, (name, values) in zip(axes[row][1:], drawn.items(), strict=True):
                 _heat(panel, values[row], tops[name])
@@ -158,19 +159,25 @@ def _top(values: NDArray, brain: NDArray) -> float:
     return max(float(np.percentile(inside, 99.5)) if inside.size else 0.0, 1e-6)
 
 
-def _grid(rows: int, headings: Sequence[str], titles: Sequence[str]) -> tuple[Figure, list[list[Axes]]]:
+def _grid(
+    rows: int, headings: Sequence[str], titles: Sequence[str], *, right: float
+) -> tuple[Figure, list[list[Axes]]]:
     """Lay out square panels with headings above and a title beside each row."""
     columns = len(headings)
-    width, height = _LEFT + columns * _INCH + _BAR, _HEAD + rows * _INCH + _FOOT
+    headings = [_broken(_loose(heading), 20) for heading in headings]
+    titles = [_broken(title, 28) for title in titles]
+    head = _LINE * (1.8 + max(heading.count("\n") for heading in headings))
+    left = _LINE * (1 + max((1 + title.count("\n") for title in titles), default=0))
+    width, height = left + columns * _INCH + right, head + rows * _INCH + _FOOT
     figure = Picture(figsize=(width, height))
     grid = figure.subplots(
         rows,
         columns,
         squeeze=False,
         gridspec_kw={
-            "left": _LEFT / width,
-            "right": 1 - _BAR / width,
-            "top": 1 - _HEAD / height,
+            "left": left / width,
+            "right": 1 - right / width,
+            "top": 1 - head / height,
             "bottom": _FOOT / height,
             "wspace": 0.04,
             "hspace": 0.04,
@@ -182,14 +189,24 @@ def _grid(rows: int, headings: Sequence[str], titles: Sequence[str]) -> tuple[Fi
         panel.spines[:].set_visible(False)
         panel.set_facecolor("black")
     for panel, heading in zip(grid[0], headings, strict=True):
-        panel.set_title(textwrap.fill(heading, 20), fontsize=11)
+        panel.set_title(heading, fontsize=11)
     for panel, title in zip(grid[:, 0], titles, strict=False):
-        panel.set_ylabel(textwrap.fill(title, 24), fontsize=9)
+        panel.set_ylabel(title, fontsize=9)
     grid[0, 0].text(0.03, 0.97, "R", transform=grid[0, 0].transAxes, color="white", va="top", fontsize=9)
     return figure, grid.tolist()
 
 
-def _show(panel: Axes, image: NDArray, **how: object) -> AxesImage:
+def _broken(text: str, width: int) -> str:
+    """Break long lines at blanks, and keep the breaks there are."""
+    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
+
+
+def _loose(heading: str) -> str:
+    """Let a method's name with settings break after its colon and commas."""
+    return heading.replace(":", ": ").replace(",", ", ")
+
+
+def _show(panel: Axes, image: NDArray, **how: Any) -> AxesImage:
     """Draw front up, the person's right on the left."""
     return panel.imshow(image[:, ::-1], origin="lower", interpolation="nearest", **how)
 

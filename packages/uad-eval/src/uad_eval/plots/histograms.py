@@ -1,5 +1,6 @@
 """How far healthy and anomalous slices lie from their reconstructions, after Figure 6 of the 2023 poster."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,7 +44,7 @@ def distance_histograms(
     columns = min(3, len(methods))
     rows = -(-len(methods) // columns)
     with look():
-        figure = Picture(figsize=(3.7 * columns, 2.7 * rows + 0.4), layout="constrained")
+        figure = Picture(figsize=(3.7 * columns, 2.9 * rows + 0.4), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel, method in zip(panels, methods, strict=False):
             own = samples[samples["method"] == method]
@@ -56,7 +57,9 @@ def distance_histograms(
                     panel.hist(
                         score, bins=edges, density=True, color=colour, histtype="step", linewidth=1.6, label=label
                     )
-            panel.set_title(method + _area(evaluation, method, own["seed"].min(), level), loc="left", fontsize=11)
+            area = _area(evaluation, method, own["seed"].min(), level)
+            panel.set_title(textwrap.fill(method, 30) + area, loc="left", fontsize=11)
+            panel.locator_params(axis="x", nbins=5)
             panel.set(xlabel="ℓ2 distance", yticks=[])
         hide_spare(list(panels), len(methods))
         for start in range(0, len(methods), columns):
@@ -71,4 +74,4 @@ def _area(evaluation: Evaluation, method: str, seed: int, level: str) -> str:
     results = evaluation.results
     own = results[(results["method"] == method) & (results["seed"] == seed) & (results["metric"] == f"{level}_auroc")]
     value = own["value"].dropna()
-    return "" if value.empty else f", AUROC {value.iloc[0]:.3f}"
+    return "" if value.empty else f"\nAUROC {value.iloc[0]:.3f}"

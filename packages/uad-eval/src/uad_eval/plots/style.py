@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ LINES = ("-", "--", ":", "-.")
 HEALTHY, ANOMALOUS, NEUTRAL = "#0072B2", "#D55E00", "#666666"
 DPI = 110
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.size": 11,
     "axes.titlesize": 12,
     "axes.labelsize": 11,

@@ -59,5 +59,5 @@ class SmallObjectRemoval(Step):
         """Smallest number of voxels that stays."""
         if self.min_ml is None:
             return float(self.min_voxels or 0)
-        # Relative slack: 10 voxels of 0.001 ml are 0.01 ml, whatever the rounding.
+        # Slack for voxel sizes from headers, which keep single precision: 0.9 mm is 0.89999998 there.
         return self.min_ml / context.voxel_ml * (1 - 1e-6)

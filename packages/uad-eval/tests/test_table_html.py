@@ -1,0 +1,41 @@
+import re
+
+import numpy as np
+import pytest
+
+from uad_eval import leaderboard, render_html
+
+
+@pytest.fixture(scope="module")
+def page(evaluation):
+    return render_html(leaderboard(evaluation, baselines=["<baseline>"]))
+
+
+def test_one_self_contained_table_with_escaped_names(page):
+    assert page.count("<tr") == 4
+    assert "&lt;baseline&gt;" in page
+    assert "<baseline>" not in page
+    assert page.count('class="tag"') == 1
+    assert "http" not in page
+    assert "<script" not in page
+
+
+def test_bold_only_where_the_best_is_apart(evaluation):
+    board = leaderboard(evaluation)
+    board[["auroc", "auroc_low", "auroc_high"]] = [[0.9, 0.8, 0.95], [0.7, 0.6, 0.79], [0.5, 0.4, 0.6]]
+    assert "<b>0.900</b>" in render_html(board)
+    board["auroc_low"] = [0.78, 0.6, 0.4]
+    assert "<b>0.900</b>" not in render_html(board)
+
+
+def test_key_states_scope_protocol_and_chance(page, evaluation):
+    prevalence = evaluation.results.set_index("metric").loc["prevalence", "value"].iloc[0]
+    for text in ("every second", "6 test subjects", "2 % of healthy", f"Chance gives {prevalence:.3f}", "upper bound"):
+        assert text in page
+    assert re.search(r"−0\.\d{3} to −0\.\d{3}", page)
+
+
+def test_a_column_that_nobody_has_is_left_out(evaluation):
+    board = leaderboard(evaluation).assign(scan_auroc=np.nan)
+    assert "Scan AUROC" not in render_html(board)
+    assert "<td>–</td>" in render_html(board)  # the best has no difference from itself
