@@ -123,7 +123,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def release(session: nox.Session) -> None:
-    """Tag a package's version: ``nox -s release -- uad-data`` (clean tree, changelog section and wheel checked first)."""
+    """Tag a version: ``nox -s release -- uad-data`` (clean tree, changelog section and build checked first)."""
     if not session.posargs or any(package not in PACKAGES for package in session.posargs):
         session.error(f"name one or more of: {', '.join(PACKAGES)}")
     if session.run("git", "status", "--porcelain", external=True, silent=True).strip():

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+
 import uad_data.arrays
 from uad_data.arrays import ARRAY_FORMAT, ArraySpec, ArrayStore, build_arrays, prepare_scan
 from uad_data.cohort import Cohort

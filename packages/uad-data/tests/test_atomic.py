@@ -2,6 +2,7 @@ import errno
 import os
 
 import pytest
+
 from uad_data.atomic import atomic_path
 
 

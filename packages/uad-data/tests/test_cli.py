@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+
 from uad_data.cli import main
 
 

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+
 from uad_data.errors import InputError
 from uad_data.frame import Frame
 

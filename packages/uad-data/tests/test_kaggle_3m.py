@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_data.layouts.kaggle_3m import index

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_data.layouts import LAYOUTS, index_layout

@@ -5,6 +5,7 @@ import os
 import nibabel as nib
 import numpy as np
 import pytest
+
 from uad_data.errors import InputError
 from uad_data.readers import read_affine, read_labels, read_volume, write_like
 

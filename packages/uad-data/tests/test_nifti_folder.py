@@ -2,6 +2,7 @@ import logging
 
 import numpy as np
 import pytest
+
 from uad_data.errors import InputError
 from uad_data.layouts.nifti_folder import index
 

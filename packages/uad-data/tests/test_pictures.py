@@ -5,6 +5,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
+
 from uad_data.errors import InputError
 from uad_data.readers import read_affine, read_labels, read_volume, source_files, write_like
 

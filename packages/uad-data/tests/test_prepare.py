@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 from scipy import ndimage
+
 from uad_data.errors import InputError
 from uad_data.prepare import ArraySpec, prepare_scan
 from uad_data.scan import Scan

@@ -1,4 +1,5 @@
 import pytest
+
 from uad_data.errors import InputError
 from uad_data.readers import read_volume, source_files
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
 from uad_data.layouts import index_layout
 from uad_data.readers import read_labels, read_volume, write_like
 

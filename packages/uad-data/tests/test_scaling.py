@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from uad_data.errors import InputError
 from uad_data.scaling import check_scaling_rule, scale
 

@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from uad_data.errors import InputError
 from uad_data.scan import Scan
 

@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+
 from uad_data.errors import InputError
 from uad_data.split import split_by_subject
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from uad_data.errors import InputError
 from uad_data.readers.values import check_image, check_labels
 

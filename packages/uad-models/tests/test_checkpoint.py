@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+
 from uad_data.errors import InputError
 from uad_models import checkpoint
 from uad_models.checkpoint import load_tensors, optimiser_tensors, part, prefixed, restore_optimisers, save_tensors
@@ -19,7 +20,9 @@ def test_tensors_and_state_come_back_exactly(tmp_path):
     tensors, read = load_tensors(tmp_path / "x.safetensors", method="ae")
     assert read == state
     assert tensors.keys() == TENSORS.keys()
-    assert all(torch.equal(tensors[name], TENSORS[name]) and tensors[name].dtype == TENSORS[name].dtype for name in "ab")
+    assert all(
+        torch.equal(tensors[name], TENSORS[name]) and tensors[name].dtype == TENSORS[name].dtype for name in "ab"
+    )
 
 
 def test_tied_weights_are_saved(tmp_path):

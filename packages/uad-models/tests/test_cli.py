@@ -1,5 +1,6 @@
 import nibabel as nib
 import pytest
+
 from uad_data.errors import InputError
 from uad_models import cli
 from uad_models.cli import main

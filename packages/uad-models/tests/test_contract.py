@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 import torch
-from uad_data.errors import InputError
 
+from uad_data.errors import InputError
 from uad_models.method import Method
 from uad_models.registry import create, list_methods, method_class
 

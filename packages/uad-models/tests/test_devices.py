@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from uad_data.errors import InputError
 from uad_models.devices import open_fabric
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+
 from uad_models.method import Method, MethodConfig
 from uad_models.moving_average import MovingAverage
 

@@ -2,6 +2,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+
 from uad_data.errors import InputError
 from uad_models.overrides import parse_overrides, parse_value
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import tifffile
 import torch
+
 from uad_data.arrays import ArraySpec, build_arrays
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError

@@ -3,6 +3,7 @@ import json
 
 import pytest
 import torch
+
 from uad_data.errors import InputError
 from uad_models.checkpoint import load_tensors, save_tensors
 from uad_models.run_folder import CHECKPOINT, ENVIRONMENT, MODEL, History, RunConfig, finish_run, load_run

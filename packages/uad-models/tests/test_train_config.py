@@ -1,6 +1,7 @@
 import math
 
 import pytest
+
 from uad_data.errors import InputError
 from uad_models.train_config import TrainConfig
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+
 from uad_postproc import Context, InputError
 from uad_postproc.steps import BrainErosion
 

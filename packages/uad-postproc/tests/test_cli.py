@@ -4,6 +4,7 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+
 from uad_postproc import Context, list_pipelines
 from uad_postproc.cli import main
 from uad_postproc.pipelines import pipeline

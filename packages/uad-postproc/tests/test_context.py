@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from uad_postproc import Context, InputError
 
 BRAIN_2D = np.ones((3, 4, 5), bool)

@@ -5,6 +5,7 @@ from dataclasses import FrozenInstanceError, is_dataclass
 
 import numpy as np
 import pytest
+
 from uad_postproc import Context, Pipeline, list_pipelines
 from uad_postproc.pipelines import pipeline
 from uad_postproc.steps import STEPS, FixedThreshold, Threshold

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from skimage.morphology import ball, closing, disk, opening
+
 from uad_postproc import Context, InputError
 from uad_postproc.steps import Closing, HoleFilling, Opening
 

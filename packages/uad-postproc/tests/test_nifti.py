@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
 from uad_postproc import InputError
 from uad_postproc.nifti import check_output, read_map, read_mask, read_volume, write_mask
 

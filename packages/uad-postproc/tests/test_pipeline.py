@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+
 from uad_postproc import Context, InputError, Pipeline
 from uad_postproc import pipeline as module
 from uad_postproc.steps import (

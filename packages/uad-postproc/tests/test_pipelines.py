@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from uad_postproc import Context, InputError, list_pipelines
 from uad_postproc.pipelines import pipeline
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from uad_postproc import Context, InputError
 from uad_postproc.steps import Residual
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+
 from uad_postproc.steps import running_median as module
 from uad_postproc.steps.running_median import running_median
 

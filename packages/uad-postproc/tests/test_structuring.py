@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from skimage.morphology import ball, disk
+
 from uad_postproc import Context
 from uad_postproc.steps.structuring import ball_offsets, dilate, erode
 

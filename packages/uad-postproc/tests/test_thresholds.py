@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+
 from uad_postproc import Context, InputError
 from uad_postproc.steps import (
     LAMBERT2021_GRID,

@@ -1,4 +1,17 @@
-"""The inside of the skull."""
+"""The inside of the skull, for slices that still have scalp and bone and for scans already stripped.
+
+Idea. In every axial slice the brain is a blob of one tissue level, wrapped in a dark ring (fluid and bone) and then in scalp. Around
+the brain's centre the slice is unrolled into rays, and one closed, smooth contour (dynamic programming over the angles) is placed where
+the evidence along the rays says "brain up to here": brain-like and moderately bright levels speak for inside, dark ones against, nearness
+to the head's outline against, a fall from bright to dark marks the edge. The search begins in the slice that looks most like a brain in a
+ring and walks up and down from it: each slice inherits centre, level and limits from its neighbour, may hardly outgrow it, and keeps what
+lies deep inside it (ventricles, cysts, dark or bright lesions). Above the widest slice the skull is cut obliquely and blurs; there the
+head's outline, taken for a ball with a shell, says how deep the brain lies and where it ends. Downwards the walk ends where
+the inside stops being one tissue with an edge (below the skull base). Lengths are relative to the head, so that unknown
+pixel sizes and slice thicknesses do no harm.
+
+Figures. @FIGURES@
+"""
 
 from __future__ import annotations
 
@@ -10,258 +23,379 @@ from skimage.filters import threshold_otsu
 
 from uad_data.errors import InputError
 
-HEAD_WIDTH = 170.0
-"""Diameter of a circle as large as the widest head slice; all lengths below are in these units, about 1 mm."""
+# Lengths are in head units: the head in the start slice is as large as a circle of this diameter, so that a unit is about 1 mm.
+_HEAD = 170.0
+_SKULL = 10.0
 _ANGLES = 128
 _RADII = 112
 _STEP = 4
 _COARSE = 120
 _THETA = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
-_SKULL = 10.0
-_RING_RAYS = 0.5
-
-
-@dataclass(frozen=True)
-class _Ruler:
-    """Sizes of a pixel (h, w) in head units, and the stride of the coarse copy used for outlines."""
-
-    pixel: np.ndarray
-    stride: int
-
-    def coarse(self, image: np.ndarray) -> np.ndarray:
-        return image[:: self.stride, :: self.stride]
-
-    def full(self, mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        return mask.repeat(self.stride, 0).repeat(self.stride, 1)[: shape[0], : shape[1]]
+_RING_RAYS = 0.65
 
 
 def brain_mask(volume: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
-    if is_stripped(volume, spacing):
-        return stripped_mask(volume)
-    return head_slice_mask(volume, spacing)
+    """Mask the inside of the skull, whether the scan is already stripped or not.
+
+    Parameters
+    ----------
+    volume : array (d, h, w)
+        One sequence (FLAIR where there is one), axes superior, anterior, right; d may be 1. Intensities in any unit.
+    spacing : tuple of float
+        Voxel size in mm along d, h, w. Only the ratio of the last two is used.
+
+    Returns
+    -------
+    array (d, h, w) of bool
+        Slices without brain are empty.
+
+    Raises
+    ------
+    InputError
+        If the volume is not 3D and finite, or a spacing is not positive.
+    """
+    _check(volume, spacing)
+    return stripped_mask(volume) if is_stripped(volume) else head_slice_mask(volume, spacing)
 
 
-def is_stripped(volume: np.ndarray, spacing=(1.,1.,1.)) -> bool:
-    return _ring_fraction(volume, spacing) < _RING_RAYS
+def is_stripped(volume: np.ndarray) -> bool:
+    """Say whether scalp and bone are gone: no dark ring below a brighter rim.
 
+    Parameters
+    ----------
+    volume : array (d, h, w)
+        One sequence, axial slices.
 
-def _ring_fraction(volume, spacing):
-    volume = np.asarray(volume, np.float32)
-    floor = _foreground_level(volume)
-    if floor is None:
-        return 0.0
-    stride = _stride(volume)
-    coarse = _shrink(volume, stride)
-    areas = (coarse > floor).sum((1, 2))
-    rays = []
-    for k in np.flatnonzero(areas >= 0.6 * areas.max())[:: max(1, int((areas >= 0.6 * areas.max()).sum() // 8))]:
-        head = _outline(coarse[k], floor)
-        ruler = _ruler(head, stride, spacing)
-        image, depth = _rays(volume[k], head, _centre(head, stride), ruler)
-        level = np.median(image[depth > 20]) if (depth > 20).any() else 0
-        shallow = (depth > 0) & (depth < 30)
-        seen = np.where(shallow, image / max(level, 1e-6), 0)
-        outside = np.maximum.accumulate(seen[:, ::-1], 1)[:, ::-1]
-        inside = np.maximum.accumulate(seen, 1)
-        dip = np.where(shallow, np.minimum(np.minimum(outside, inside), 1.0) - seen, 0).max(1)
-        rays.append(dip)
-    return float((np.concatenate(rays) > 0.35).mean()) if rays else 0.0
+    Returns
+    -------
+    bool
+        True also for a volume without any structure.
+
+    Raises
+    ------
+    InputError
+        If the volume is not 3D and finite.
+    """
+    _check(volume)
+    return _ring_share(volume) < _RING_RAYS
 
 
 def stripped_mask(volume: np.ndarray) -> np.ndarray:
+    """Mask what differs from the background of a stripped scan, holes filled slice by slice.
+
+    Parameters
+    ----------
+    volume : array (d, h, w)
+        One sequence; the background is the median along the slices' borders, and what lies within 1 % of the range of it.
+
+    Returns
+    -------
+    array (d, h, w) of bool
+
+    Raises
+    ------
+    InputError
+        If the volume is not 3D and finite.
+    """
+    _check(volume)
     volume = np.asarray(volume, np.float32)
-    floor = volume.min()
-    mask = volume > floor + 0.01 * (np.percentile(volume, 99.5) - floor)
-    return np.stack([ndimage.binary_fill_holes(m) for m in mask])
+    border = np.concatenate([volume[:, [0, -1]].ravel(), volume[:, :, [0, -1]].ravel()])
+    contrast = np.abs(volume - np.median(border))
+    mask = contrast > 0.01 * np.percentile(contrast, 99.5)
+    return np.stack([ndimage.binary_fill_holes(one) for one in mask])
 
 
-# ---------------------------------------------------------------- heads
-def head_slice_mask(volume: np.ndarray, spacing: tuple[float, float, float], info=None) -> np.ndarray:
-    volume = np.asarray(volume, np.float32)
+def head_slice_mask(volume: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+    """Mask the inside of the skull in axial slices of a whole head.
+
+    Parameters
+    ----------
+    volume : array (d, h, w)
+        One sequence, slices from inferior to superior; d may be 1.
+    spacing : tuple of float
+        Voxel size in mm along d, h, w. Only the ratio of the last two is used.
+
+    Returns
+    -------
+    array (d, h, w) of bool
+
+    Raises
+    ------
+    InputError
+        If the volume is not 3D and finite, or a spacing is not positive.
+    """
+    _check(volume, spacing)
+    volume = np.asarray(volume, np.float32) - np.float32(np.min(volume))
     out = np.zeros(volume.shape, bool)
     floor = _foreground_level(volume)
     if floor is None:
         return out
     stride = _stride(volume)
     coarse = _shrink(volume, stride)
-    first = _start(volume, coarse, floor, stride, spacing)
-    if first is None:
+    start = _start(volume, coarse, floor, _Ruler(np.array(spacing[1:], float), stride))
+    if start is None:
         return out
-    k0, level0, ruler, out[k0] = first
-    widest = out[k0].sum()
-    rep = {k0: (level0, 1, 1, 1, 1)}
-    for step in (1, -1):
-        below, level, k, doubt = out[k0], level0, k0 + step, 0
-        while 0 <= k < len(volume):
-            core = ndimage.distance_transform_edt(ruler.coarse(below), sampling=ruler.pixel * stride) > 4
-            values = coarse[k][core]
-            if values.size < 20:
-                break
-            level = float(np.clip(np.median(values), 0.7 * level, 1.4 * level))
-            head = _outline(coarse[k], 0.35 * level)
-            skull = _skull_depth(head, ruler) if step > 0 else _SKULL
-            if skull is None:
-                break
-            grow = 4.0 if below.sum() > 0.93 * widest else (1.0 if step > 0 else 3.0)
-            new, alike, ringed = _slice_mask(volume[k], head, level, ruler, skull, below, grow, 0.3 if step>0 else DEEP)
-            widest = max(widest, new.sum())
-            rep[k] = (level, alike, ringed, new.sum() / widest, skull)
-            doubt = doubt + 1 if step < 0 and new.sum() < 0.65 * widest and alike * ringed < 0.45 else 0
-            if new.sum() < 0.06 * widest or doubt == 2:
-                break
-            out[k] = below = new
-            k += step
-    if info is not None:
-        info.update(k0=k0, unit=ruler.pixel[0], mu0=level0, rep=rep)
+    out[start.index] = start.mask
+    _walk(volume, coarse, start, 1, out)
+    _walk(volume, coarse, start, -1, out)
     return out
 
 
-def _stride(volume):
+@dataclass(frozen=True)
+class _Ruler:
+    """Size of a pixel (h, w) in head units, and the stride of the coarse copy on which outlines and distances are found."""
+
+    pixel: np.ndarray
+    stride: int
+
+    @property
+    def coarse_pixel(self) -> np.ndarray:
+        return self.pixel * self.stride
+
+    def scaled_to(self, head: np.ndarray) -> _Ruler:
+        """Return a ruler by which this outline has the size of a circle of diameter `_HEAD`."""
+        return _Ruler(self.pixel * _HEAD / (2 * self.radius(head)), self.stride)
+
+    def radius(self, head: np.ndarray) -> float:
+        """Radius of the circle as large as a coarse outline."""
+        return float(np.sqrt(head.sum() * self.coarse_pixel.prod() / np.pi))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A slice's mask, the level of its brain, and how far it is one tissue (alike) with an edge all around (ringed), 0..1."""
+
+    index: int
+    mask: np.ndarray
+    level: float
+    ruler: _Ruler
+    quality: float
+
+
+def _check(volume: np.ndarray, spacing: tuple[float, ...] = (1.0, 1.0, 1.0)) -> None:
+    """Refuse what is not a finite volume of axial slices."""
+    if np.ndim(volume) != 3 or 0 in np.shape(volume) or not np.isfinite(volume).all():
+        raise InputError(
+            f"brain mask: expected a finite volume (d, h, w), found shape {np.shape(volume)}"
+            + (" with NaN or infinite values" if np.ndim(volume) == 3 and np.size(volume) else "")
+            + "; give one sequence, and a single slice as (1, h, w)"
+        )
+    if len(spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in spacing):
+        raise InputError(f"brain mask: expected three positive voxel sizes in mm (d, h, w), found {tuple(spacing)}; correct them")
+
+
+def _stride(volume: np.ndarray) -> int:
+    """Stride that leaves about `_COARSE` pixels a side."""
     return max(1, min(volume.shape[1:]) // _COARSE)
 
 
-def _shrink(volume, stride):
+def _shrink(volume: np.ndarray, stride: int) -> np.ndarray:
+    """Local means at every stride-th pixel."""
     return ndimage.uniform_filter(volume, (0, stride, stride))[:, ::stride, ::stride] if stride > 1 else volume
 
 
-def _foreground_level(volume):
+def _foreground_level(volume: np.ndarray) -> float | None:
+    """Intensity above which a voxel belongs to the head; None for a volume without structure."""
     positive = volume[volume > volume.min()]
-    if positive.size < 50:
+    if positive.size < 50 or np.ptp(positive) == 0:
         return None
     return 0.5 * float(threshold_otsu(np.minimum(positive, np.percentile(positive, 98))))
 
 
-def _outline(image, level):
-    mask = ndimage.binary_opening(image > level).astype(np.uint8)
-    mask = np.pad(mask, 4)
+def _largest(mask: np.ndarray) -> np.ndarray:
+    """Largest connected part."""
+    labels, count = ndimage.label(mask)
+    return mask if count < 2 else labels == np.bincount(labels.ravel())[1:].argmax() + 1
+
+
+def _outline(coarse: np.ndarray, level: float) -> np.ndarray:
+    """Filled outline of the largest thing above a level; small gaps in the scalp are bridged first."""
+    mask = np.pad(ndimage.binary_opening(coarse > level).astype(np.uint8), 4)
     mask = ndimage.minimum_filter(ndimage.maximum_filter(mask, 7), 7)[4:-4, 4:-4]
     return ndimage.binary_fill_holes(_largest(mask > 0))
 
 
-def _largest(mask):
-    labels, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    return labels == np.bincount(labels.ravel())[1:].argmax() + 1
-
-
-def _ruler(head, stride, spacing):
-    pixel = np.array(spacing[1:], float)
-    diameter = 2 * np.sqrt(head.sum() * stride**2 * pixel.prod() / np.pi)
-    return _Ruler(pixel * HEAD_WIDTH / diameter, stride)
-
-
-def _centre(mask, stride=1):
+def _centre(mask: np.ndarray, stride: int = 1) -> np.ndarray:
+    """Centre of mass in pixels of the full slice."""
     return np.array(ndimage.center_of_mass(mask)) * stride
 
 
-def _polar(image, centre, pixel, outside=0.0):
+def _polar(image: np.ndarray, centre: np.ndarray, pixel: np.ndarray, outside: float = 0.0) -> np.ndarray:
+    """Image along rays from a centre: (angles, radii)."""
     radii = np.arange(_RADII)
     rows = centre[0] + np.sin(_THETA)[:, None] * radii / pixel[0]
     columns = centre[1] + np.cos(_THETA)[:, None] * radii / pixel[1]
     return ndimage.map_coordinates(image, [rows, columns], order=1, mode="constant", cval=outside)
 
 
-def _rays(image, head, centre, ruler):
-    smooth = ndimage.gaussian_filter(image, 0.7 / ruler.pixel)
-    pixel = ruler.pixel * ruler.stride
-    depth = ndimage.distance_transform_edt(np.pad(head, 1), sampling=pixel)[1:-1, 1:-1]
-    return _polar(smooth, centre, ruler.pixel), _polar(depth, centre / ruler.stride, pixel)
+def _distance(mask: np.ndarray, centre: np.ndarray, ruler: _Ruler, outside: float = 0.0) -> np.ndarray:
+    """Depth of a coarse mask, counting the frame as its border, along rays from a centre."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=ruler.coarse_pixel)[1:-1, 1:-1]
+    return _polar(depth, centre / ruler.stride, ruler.coarse_pixel, outside)
 
 
-def _skull_depth(head, ruler):
-    """Depth of the brain in a slice above the widest one, for a ball with a shell; None above the brain."""
-    radius = np.sqrt(head.sum() * (ruler.pixel * ruler.stride).prod() / np.pi)
-    shell = (HEAD_WIDTH / 2) ** 2 - (HEAD_WIDTH / 2 - _SKULL) ** 2
-    brain = np.sqrt(max(radius**2 - shell, 0.0))
+def _ring_share(volume: np.ndarray) -> float:
+    """Share of rays that meet a dark gap between rim and brain, in the better slices."""
+    volume = np.asarray(volume, np.float32) - np.float32(np.min(volume))
+    floor = _foreground_level(volume)
+    if floor is None:
+        return 0.0
+    ruler = _Ruler(np.ones(2), _stride(volume))
+    coarse = _shrink(volume, ruler.stride)
+    areas = (coarse > floor).sum((1, 2))
+    large = np.flatnonzero(areas >= 0.6 * areas.max())
+    shares = []
+    for k in large[:: max(1, len(large) // 8)]:
+        head = _outline(coarse[k], floor)
+        if not head.any():
+            continue
+        scaled, centre = ruler.scaled_to(head), _centre(head, ruler.stride)
+        rays, depth = _polar(volume[k], centre, scaled.pixel), _distance(head, centre, scaled)
+        level = np.median(rays[depth > 20]) if (depth > 20).any() else 0.0
+        rim = (depth > 0) & (depth < 30)
+        seen = np.where(rim, rays / max(float(level), floor), 0)
+        outer = np.maximum.accumulate(seen[:, ::-1], 1)[:, ::-1]
+        inner = np.maximum.accumulate(seen, 1)
+        gap = np.where(rim, np.minimum(np.minimum(outer, inner), 1) - seen, 0).max(1)
+        shares.append((gap > 0.35).mean())
+    return float(np.percentile(shares, 75)) if shares else 0.0
+
+
+def _start(volume: np.ndarray, coarse: np.ndarray, floor: float, ruler: _Ruler) -> _Found | None:
+    """Find the slice that looks most like a brain that fills a ring, out of a dozen."""
+    indices = np.unique(np.linspace(0, len(volume) - 1, min(len(volume), 12)).astype(int))
+    heads = {int(k): _outline(coarse[k], floor) for k in indices}
+    largest = max(head.sum() for head in heads.values())
+    heads = {k: head for k, head in heads.items() if head.sum() >= max(0.7 * largest, 30)}
+    levels = {}
+    for k, head in heads.items():
+        rays = _polar(coarse[k], _centre(head), ruler.scaled_to(head).coarse_pixel)
+        levels[k] = float(np.median(rays[:, :40]))
+    # A large bright lesion lifts a slice's own level; the other slices know better.
+    usual = float(np.median(list(levels.values()))) if levels else 0.0
+    best = None
+    for k, head in heads.items():
+        level = min(levels[k], 1.25 * usual)
+        if level <= floor:
+            continue
+        inner = _outline(coarse[k], 0.35 * level)
+        found = _slice_mask(volume[k], k, inner, level, ruler.scaled_to(head), _SKULL)
+        quality = found.quality * (found.mask.sum() / (inner.sum() * ruler.stride**2)) ** 3
+        if quality > 0 and (best is None or quality > best[0]):
+            best = quality, found
+    return best[1] if best else None
+
+
+def _walk(volume: np.ndarray, coarse: np.ndarray, start: _Found, step: int, out: np.ndarray) -> None:
+    """Carry the mask from slice to slice until the brain ends, filling `out`."""
+    last, ruler, widest, doubts = start, start.ruler, start.mask.sum(), 0
+    for k in range(start.index + step, len(volume) if step > 0 else -1, step):
+        area = last.mask.sum()
+        near = last.mask[:: ruler.stride, :: ruler.stride]
+        core = coarse[k][ndimage.distance_transform_edt(near, sampling=ruler.coarse_pixel) > 4]
+        if core.size < 20:
+            return
+        level = float(np.clip(np.median(core), 0.7 * last.level, 1.4 * last.level))
+        head = _outline(coarse[k], 0.35 * level)
+        skull = _oblique_skull(ruler.radius(head)) if step > 0 else _SKULL
+        if skull is None or not head.any():
+            return
+        # Sections grow towards the widest one, and shrink away from it: upwards strictly, downwards the temporal poles may appear.
+        grow = 4.0 if area > 0.93 * widest else (1.0 if step > 0 else 3.0)
+        found = _slice_mask(volume[k], k, head, level, ruler, skull, last.mask, grow)
+        if step < 0 and found.quality < 0.65:
+            # Under the frontal lobes a section can lose its front half at once: try without trust in the neighbour's inside.
+            free = _slice_mask(volume[k], k, head, level, ruler, skull, last.mask, grow, trust=0.0)
+            found = max(found, free, key=lambda one: one.quality)
+        last = found
+        area = last.mask.sum()
+        widest = max(widest, area)
+        doubts = doubts + 1 if step < 0 and area < 0.65 * widest and last.quality < 0.45 else 0
+        if doubts == 2:
+            out[k + 1] = False
+            return
+        if area < 0.06 * widest:
+            return
+        out[k] = last.mask
+
+
+def _oblique_skull(radius: float) -> float | None:
+    """Depth of the brain below the outline of a section of a ball with a shell; None above the brain."""
+    brain = np.sqrt(max(radius**2 - (_HEAD / 2) ** 2 + (_HEAD / 2 - _SKULL) ** 2, 0.0))
     return max(_SKULL, radius - brain) if brain >= 8 else None
 
 
-def _start(volume, coarse, floor, stride, spacing):
-    n = len(volume)
-    ks = np.unique(np.linspace(0, n - 1, min(n, 12)).astype(int))
-    heads = [_outline(coarse[k], floor) for k in ks]
-    areas = np.array([h.sum() for h in heads])
-    keep = np.flatnonzero(areas >= max(0.7 * areas.max(), 30))
-    levels = np.zeros(len(ks))
-    for j in keep:
-        ruler = _ruler(heads[j], stride, spacing)
-        levels[j] = np.median(_polar(coarse[ks[j]], _centre(heads[j]), ruler.pixel * stride)[:, :40])
-    usual = np.median(levels[keep]) if len(keep) else 0
-    best = None
-    top = 0.
-    for j in keep:
-        level = min(levels[j], 1.25 * usual)
-        if level <= floor:
-            continue
-        head = _outline(coarse[ks[j]], 0.35 * level)
-        ruler = _ruler(heads[j], stride, spacing)
-        mask, alike, ringed = _slice_mask(volume[ks[j]], head, level, ruler, _SKULL)
-        q = alike * ringed * (mask.sum() / (head.sum() * stride**2)) ** 3
-        if q > top:
-            top, best = q, (ks[j], level, ruler, mask)
-    return best
-
-
-def _slice_mask(image, head, level, ruler, skull, neighbour=None, grow=0.0, deep=0.3):
+def _slice_mask(
+    image: np.ndarray,
+    index: int,
+    head: np.ndarray,
+    level: float,
+    ruler: _Ruler,
+    skull: float,
+    neighbour: np.ndarray | None = None,
+    grow: float = 0.0,
+    trust: float = 1.0,
+) -> _Found:
+    """Outline the brain in one slice, near its neighbour's mask where there is one."""
     centre = _centre(head, ruler.stride) if neighbour is None else _centre(neighbour)
-    rays, depth = _rays(image / level, head, centre, ruler)
+    rays = _polar(ndimage.gaussian_filter(image / level, 0.7 / ruler.pixel), centre, ruler.pixel)
+    depth = _distance(head, centre, ruler)
     evidence = np.interp(rays, [0.35, 0.55, 0.75, 1.3, 1.8, 2.3, 3.0], [-1.2, -0.2, 0.5, 0.5, 0.1, 0.1, -0.3])
-    evidence += np.interp(depth, [0, 0.4 * skull, skull, 1.8 * skull], [-3, -2, 0, deep])
-    if neighbour is not None:
-        pixel = ruler.pixel * ruler.stride
-        within = ndimage.distance_transform_edt(ruler.coarse(neighbour), sampling=pixel)
-        evidence += np.interp(_polar(within, centre / ruler.stride, pixel), [IN0, IN1], [0, INB])
+    evidence += np.interp(depth, [0, 0.4 * skull, skull], [-3, -2, 0])
+    limit = 0.0
+    if neighbour is None:
+        evidence += np.interp(depth, [skull, 1.8 * skull], [0, 0.3])
+    else:
+        near = neighbour[:: ruler.stride, :: ruler.stride]
+        evidence += np.interp(_distance(near, centre, ruler), [8, 16], [0, trust])
+        away = ndimage.distance_transform_edt(~near, sampling=ruler.coarse_pixel)
+        away = _polar(away, centre / ruler.stride, ruler.coarse_pixel, 99.0)
+        limit = 2 * np.maximum(away - grow, 0) ** 2
     fall = _fall(np.clip(rays, 0, 1.3))
-    score = evidence.cumsum(1) + 4 * fall
-    if neighbour is not None:
-        pixel = ruler.pixel * ruler.stride
-        away = ndimage.distance_transform_edt(~ruler.coarse(neighbour), sampling=pixel)
-        away = _polar(away, centre / ruler.stride, pixel, 99.0)
-        score -= 2 * np.maximum(away - grow, 0) ** 2
-    radius = _contour(score)
+    radius = _contour(evidence.cumsum(1) + 4 * fall - limit)
     inside = rays[np.arange(_RADII) <= radius[:, None] - 3]
-    alike = (np.abs(inside - np.median(inside)) < 0.35 * np.median(inside)).mean() if inside.size > 50 else 0.0
+    middle = np.median(inside) if inside.size > 50 else 0.0
+    alike = (np.abs(inside - middle) < 0.35 * middle).mean() if middle > 0 else 0.0
     ringed = (fall[np.arange(_ANGLES), radius] > 0.2).mean()
-    radius = ndimage.grey_closing(radius, _CLOSE, mode="wrap") + 0.5
-    mask = _fill(radius, centre, ruler.pixel, image.shape)
-    return _largest(mask & ruler.full(head, image.shape)), alike, ringed
-_CLOSE = 7
-DEEP = 0.0
-IN0, IN1, INB = 8., 16., .7
+    # Closing over some 20 degrees takes sulci in.
+    mask = _fill(ndimage.grey_closing(radius, 7, mode="wrap") + 0.5, centre, ruler.pixel, image.shape)
+    mask &= head.repeat(ruler.stride, 0).repeat(ruler.stride, 1)[: image.shape[0], : image.shape[1]]
+    return _Found(index, _largest(mask), level, ruler, float(alike * ringed))
 
 
-def _fill(radius, centre, pixel, shape):
+def _fall(rays: np.ndarray, width: int = 3) -> np.ndarray:
+    """Mean of the last few samples up to a radius minus the mean of the next few."""
+    total = np.pad(rays.cumsum(1), ((0, 0), (width, width)), mode="edge")
+    return (2 * total[:, width:-width] - total[:, : -2 * width] - total[:, 2 * width :]) / width
+
+
+def _contour(score: np.ndarray, stiffness: float = 0.12) -> np.ndarray:
+    """Radius per angle of the closed contour with the highest score, less the squared steps between neighbours."""
+    steps = np.arange(-_STEP, _STEP + 1)[:, None]
+    radii = np.arange(_RADII)
+    # Half a turn more than one, of which the ends are dropped: the contour closes without a second pass.
+    score = np.concatenate([score, score[: _ANGLES // 2]])
+    back = np.zeros((len(score), _RADII), int)
+    padded = np.full(_RADII + 2 * _STEP, -np.inf)
+    total = padded[_STEP:-_STEP]
+    total[:] = score[0]
+    for angle in range(1, len(score)):
+        ways = padded[radii + steps + _STEP] - stiffness * steps**2
+        choice = ways.argmax(0)
+        back[angle] = radii + choice - _STEP
+        total[:] = ways[choice, radii] + score[angle]
+    path = np.zeros(len(score), int)
+    path[-1] = total.argmax()
+    for angle in range(len(score) - 1, 0, -1):
+        path[angle - 1] = back[angle, path[angle]]
+    quarter = _ANGLES // 4
+    return np.roll(path[quarter : quarter + _ANGLES], quarter)
+
+
+def _fill(radius: np.ndarray, centre: np.ndarray, pixel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Fill a contour given as radii around a centre."""
     y = ((np.arange(shape[0]) - centre[0]) * pixel[0])[:, None]
     x = ((np.arange(shape[1]) - centre[1]) * pixel[1])[None]
     turn = np.mod(np.arctan2(y, x) / (2 * np.pi), 1)
     edge = np.interp(turn, np.arange(_ANGLES + 1) / _ANGLES, np.append(radius, radius[0]))
     return y**2 + x**2 <= edge**2
-
-
-def _fall(rays):
-    w = 3
-    total = np.pad(rays.cumsum(1), ((0, 0), (w, w)), mode="edge")
-    return (2 * total[:, w:-w] - total[:, : -2 * w] - total[:, 2 * w :]) / w
-
-
-def _contour(score, stiffness=0.12):
-    steps = np.arange(-_STEP, _STEP + 1)[:, None]
-    cost = stiffness * steps**2
-    radii = np.arange(_RADII)
-    lanes = radii + steps + _STEP
-    score = np.concatenate([score, score[: _ANGLES // 2]])
-    back = np.zeros((len(score), _RADII), int)
-    best = np.full(_RADII + 2 * _STEP, -1e9)
-    total = best[_STEP:-_STEP]
-    total[:] = score[0]
-    for a in range(1, len(score)):
-        ways = best[lanes] - cost
-        choice = ways.argmax(0)
-        back[a] = radii + choice - _STEP
-        total[:] = ways[choice, radii] + score[a]
-    path = np.zeros(len(score), int)
-    path[-1] = total.argmax()
-    for a in range(len(score) - 1, 0, -1):
-        path[a - 1] = back[a, path[a]]
-    return np.roll(path[_ANGLES // 4 : _ANGLES // 4 + _ANGLES], _ANGLES // 4)

@@ -124,10 +124,10 @@ def add_report(commands: Commands) -> None:
     parser = commands.add_parser(
         "report",
         help="run a notebook with parameters and make one self-contained page of it",
-        description="Run a parameterised notebook by papermill and leave the executed notebook and one HTML page that opens "
-        "offline. Every parameter of the notebook can be given as --NAME VALUE; names and types are checked before "
-        "anything runs. Needs the extra uad-eval[experiment].",
-        epilog='example: uad-eval report notebooks/compare.ipynb --cohort phantom --seeds "0 1 2" --output reports/mine',
+        description="Run a parameterised notebook by papermill and leave the executed notebook and one HTML page that "
+        "opens offline. Every parameter of the notebook can be given as --NAME VALUE; names and types are checked "
+        "before anything runs. Needs the extra uad-eval[experiment].",
+        epilog='example: uad-eval report notebooks/compare.ipynb --cohort phantom --seeds "0 1" --output reports/mine',
         allow_abbrev=False,
     )
     parser.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="the notebook; it is not changed")

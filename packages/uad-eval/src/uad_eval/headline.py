@@ -19,8 +19,8 @@ def headline(board: pd.DataFrame) -> str:
     metric = board["ranked_by"].iloc[0]
     best = board.iloc[0]
     text = (
-        f"On **{best['cohort']}**, {best['subjects']} test people, **{best['method']}** leads: {metric.replace('_', ' ')} "
-        f"{_interval(best, metric)}; chance is {best['prevalence']:.3f}."
+        f"On **{best['cohort']}**, {best['subjects']} test people, **{best['method']}** leads: "
+        f"{metric.replace('_', ' ')} {_interval(best, metric)}; chance is {best['prevalence']:.3f}."
     )
     baselines = board[board["baseline"]]
     if baselines.empty:
@@ -32,8 +32,8 @@ def headline(board: pd.DataFrame) -> str:
     verdict = "a clear lead" if clear else "**not a clear lead: the interval holds 0**"
     low, high = -baseline["difference_high"], -baseline["difference_low"]
     return (
-        f"{text} The better baseline, {baseline['method']}, has {_interval(baseline, metric)}; the paired difference is "
-        f"{-baseline['difference']:+.3f} [{low:+.3f}, {high:+.3f}], {verdict}."
+        f"{text} The better baseline, {baseline['method']}, has {_interval(baseline, metric)}; the paired difference "
+        f"is {-baseline['difference']:+.3f} [{low:+.3f}, {high:+.3f}], {verdict}."
     )
 
 

@@ -1,8 +1,9 @@
 """Run a parameterised notebook and leave the executed notebook and one self-contained HTML page.
 
 Papermill runs the notebook and nbconvert makes the page; both come with the extra ``uad-eval[experiment]``.
-Papermill only warns about a parameter the notebook does not have, takes any type for it, and does not read a default that
-holds an equals sign; so the cell of parameters is read here, and a wrong name or type is an error before anything runs.
+Papermill only warns about a parameter the notebook does not have, takes any type for it, and does not read a default
+that holds an equals sign; so the cell of parameters is read here, and a wrong name or type is an error before anything
+runs.
 """
 
 import ast
@@ -16,10 +17,11 @@ from pathlib import Path
 
 from uad_eval.errors import InputError
 
+Scalar = str | int | float | bool
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 
 
-def notebook_parameters(notebook: Path) -> dict[str, object]:
+def notebook_parameters(notebook: Path) -> dict[str, Scalar]:
     """Read the names and default values in the cell tagged ``parameters``.
 
     Parameters
@@ -82,7 +84,7 @@ def named_parameters(arguments: Sequence[str]) -> dict[str, str]:
     return {name[2:].replace("-", "_"): value for name, value in found.items()}
 
 
-def typed_parameters(given: Mapping[str, str], defaults: Mapping[str, object]) -> dict[str, object]:
+def typed_parameters(given: Mapping[str, str], defaults: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """Turn parameters given as text into the types of a notebook's defaults.
 
     Parameters
@@ -102,7 +104,7 @@ def typed_parameters(given: Mapping[str, str], defaults: Mapping[str, object]) -
     InputError
         For a name the notebook does not have (with the nearest ones it has) or a value of another type.
     """
-    typed: dict[str, object] = {}
+    typed: dict[str, Scalar] = {}
     for name, text in given.items():
         if name not in defaults:
             near = difflib.get_close_matches(name, list(defaults), n=3) or sorted(defaults)

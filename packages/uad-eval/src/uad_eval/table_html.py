@@ -9,22 +9,22 @@ from uad_eval.protocols import HEALTHY_VALIDATION, LESION_VALIDATION
 from uad_eval.tables import COLUMNS, Column, clear_best
 
 _STYLE = """
-.uad-board {font: 13px/1.35 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 100%; overflow-x: auto}
+.uad-board {font: 12.5px/1.35 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 100%; overflow-x: auto}
 .uad-board table {border-collapse: collapse; margin: 0; font: inherit}
-.uad-board th {font-weight: 600; text-align: right; vertical-align: bottom; padding: 5px 5px; max-width: 6.5em;
+.uad-board th {font-weight: 600; text-align: right; vertical-align: bottom; padding: 5px 4px; max-width: 6.5em;
   font-size: 12px;
   border-bottom: 2px solid #1a1a1a; background: #fff; white-space: normal}
-.uad-board td {text-align: right; vertical-align: top; padding: 4px 5px; border-bottom: 1px solid #ddd;
+.uad-board td {text-align: right; vertical-align: top; padding: 4px 4px; border-bottom: 1px solid #ddd;
   white-space: nowrap; font-variant-numeric: tabular-nums}
-.uad-board .name {text-align: left}
+.uad-board table .name {text-align: left !important; white-space: normal; min-width: 8em; max-width: 13em;
+  overflow-wrap: anywhere}
 .uad-board tr.baseline td {background: #f3f3f3}
-.uad-board .between {display: block; font-size: 10.5px; font-weight: 400; color: #555}
+.uad-board .between {display: block; font-size: 10px; font-weight: 400; color: #555}
 .uad-board .tag {font-size: 11px; color: #555; border: 1px solid #999; border-radius: 3px; padding: 0 4px;
   margin-left: 6px}
-.uad-board dl {display: grid; grid-template-columns: max-content 1fr; gap: 2px 12px; font-size: 12px; margin: 10px 0 0;
-  max-width: 72em}
-.uad-board dt {font-weight: 600}
-.uad-board dd {margin: 0; color: #333}
+.uad-board details {margin: 8px 0 0; max-width: 72em}
+.uad-board summary {cursor: pointer; color: #333}
+.uad-board p {margin: 3px 0 !important; font-size: 12px; color: #333}
 """
 
 
@@ -59,9 +59,10 @@ def render_html(board: pd.DataFrame) -> str:
             if compared and column is ranked:
                 cells.append(_cell(row, "difference", False, True))
         body.append(f'<tr class="{"baseline" if row["baseline"] else ""}">{"".join(cells)}</tr>')
-    key = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _key(board, shown).items())
+    key = "".join(f"<p><b>{escape(term)}</b>: {escape(text)}</p>" for term, text in _key(board, shown).items())
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    return f'<style>{_STYLE}</style><div class="uad-board">{table}<dl>{key}</dl></div>'
+    details = f"<details><summary>What the columns say</summary>{key}</details>"
+    return f'<style>{_STYLE}</style><div class="uad-board">{table}{details}</div>'
 
 
 def _cell(row: pd.Series, name: str, bold: bool, between: bool) -> str:

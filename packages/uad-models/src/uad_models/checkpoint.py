@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
+
 from uad_data.atomic import atomic_path
 from uad_data.errors import InputError
 

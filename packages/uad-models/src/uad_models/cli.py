@@ -8,7 +8,6 @@ from pathlib import Path
 from uad_data.arrays import ArraySpec, build_arrays
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
-
 from uad_models.overrides import parse_overrides
 from uad_models.predict import map_path, predict_cohort, predict_scan, stem
 from uad_models.registry import list_methods, method_class
@@ -85,13 +84,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     """All commands and options."""
-    parser = argparse.ArgumentParser("uad-models", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "uad-models", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    listing = commands.add_parser("list", help="the methods that can be trained", formatter_class=argparse.RawDescriptionHelpFormatter)
+    listing = commands.add_parser(
+        "list", help="the methods that can be trained", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     listing.set_defaults(run_command=_list)
-    _add_train(commands.add_parser("train", help="train a method", description=_TRAIN, formatter_class=argparse.RawDescriptionHelpFormatter))
+    _add_train(
+        commands.add_parser(
+            "train", help="train a method", description=_TRAIN, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+    )
     _add_predict(
-        commands.add_parser("predict", help="write anomaly maps", description=_PREDICT, formatter_class=argparse.RawDescriptionHelpFormatter)
+        commands.add_parser(
+            "predict",
+            help="write anomaly maps",
+            description=_PREDICT,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
     )
     return parser
 
@@ -104,8 +116,21 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, type=Path, metavar="RUN", help="run folder: weights, settings, history, curves")
     add("--preset", default="quick", metavar="NAME", help="settings to start from: quick (default) or paper")
     add("--seed", default=0, type=int, metavar="N", help="fixes weights, batches and noise (default: 0)")
-    add("--modalities", nargs="+", default=["flair"], metavar="NAME", help="sequences, one channel each (default: flair)")
-    add("--size", nargs="+", type=int, default=[128, 128], metavar="N", help="H W: slices; D H W: volumes (default: 128 128)")
+    add(
+        "--modalities",
+        nargs="+",
+        default=["flair"],
+        metavar="NAME",
+        help="sequences, one channel each (default: flair)",
+    )
+    add(
+        "--size",
+        nargs="+",
+        type=int,
+        default=[128, 128],
+        metavar="N",
+        help="H W: slices; D H W: volumes (default: 128 128)",
+    )
     add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=_SET)
     add("--cache", type=Path, metavar="DIR", help=f"where prepared images are kept (default: {_CACHE} beside CSV)")
     add("--accelerator", default="auto", metavar="NAME", help="auto (default), cpu, cuda or mps")

@@ -3,6 +3,7 @@
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+
 from uad_data.errors import InputError
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_
 
 import torch
 from torch import Tensor, nn
+
 from uad_data.errors import InputError
 
 Residual = Literal["signed", "l1", "l2"]

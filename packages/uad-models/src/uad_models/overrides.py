@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from uad_data.errors import InputError
-
 from uad_models.method import unknown_name
 
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

@@ -14,13 +14,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
+
 from uad_data.arrays import ArraySpec, ArrayStore, prepare_scan
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_data.growing_array import growing_array
 from uad_data.readers import write_like
 from uad_data.scan import Scan
-
 from uad_models.checkpoint import replacing
 from uad_models.devices import open_fabric
 from uad_models.feeding import read_batch

@@ -10,7 +10,6 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from uad_data.errors import InputError
-
 from uad_models.method import Method, unknown_name
 from uad_models.methods import METHODS
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+
 from uad_data.arrays import ArraySpec
 from uad_data.errors import InputError
-
 from uad_models.checkpoint import FORMAT_VERSION, check_version, load_tensors, replacing, save_tensors
 from uad_models.method import Method
 from uad_models.registry import create

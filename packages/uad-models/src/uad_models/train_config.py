@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_type_hints
 
 from uad_data.errors import InputError
-
 from uad_models.method import _check_field, unknown_name
 
 

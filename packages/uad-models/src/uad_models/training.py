@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from tqdm import tqdm
+
 from uad_data.arrays import ArraySpec, ArrayStore
 from uad_data.errors import InputError
-
 from uad_models.checkpoint import load_tensors, part, prefixed, save_tensors
 from uad_models.devices import open_fabric
 from uad_models.method import Method, MethodConfig, unknown_name

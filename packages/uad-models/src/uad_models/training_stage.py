@@ -10,8 +10,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import AdamW
-from uad_data.arrays import ArrayStore
 
+from uad_data.arrays import ArrayStore
 from uad_models.checkpoint import optimiser_tensors, part, prefixed, restore_optimisers
 from uad_models.feeding import Batch, Feeder
 from uad_models.method import Method

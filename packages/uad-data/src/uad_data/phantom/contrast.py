@@ -42,7 +42,7 @@ COIL = (-0.03, 0.14)
 TEXTURE = {"t1": (0.02, 0.05), "t1ce": (0.02, 0.05), "t2": (0.04, 0.08), "flair": (0.04, 0.09)}
 """Standard deviation of normal tissue that is neither noise nor bias, relative to white matter."""
 
-CAPS = (0.20, 1.00)
+CAPS = (0.15, 0.90)
 """What a periventricular cap adds on FLAIR, relative to white matter."""
 
 THICKNESS = {"t1": (1.0, 2.5), "t1ce": (1.0, 3.0), "t2": (2.0, 5.0), "flair": (1.5, 5.0)}

@@ -44,8 +44,8 @@ class Cell:
     seed : int
         Of the training.
     folder : Path
-        ``run/`` (the run folder), ``test_scores.npy`` and ``reconstruction.npy`` (in the order of ``store.rows("test")``),
-        the tables of an `Evaluation`, and ``cell.json``, which is written last: where it is, all is.
+        ``run/`` (the run folder), ``test_scores.npy`` and ``reconstruction.npy`` (in the order of
+        ``store.rows("test")``), the tables of an `Evaluation`, and ``cell.json``, which is written last.
     """
 
     spec: MethodSpec

@@ -28,7 +28,7 @@ def environment(experiment: Experiment) -> pd.DataFrame:
         package versions and the machine.
     """
     settings = asdict(experiment.settings) | {"methods": " ".join(map(str, experiment.settings.methods))}
-    machine = {
+    machine: dict[str, object] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": os.cpu_count(),

@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -114,12 +113,14 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
     for spec in settings.methods:
         typed_settings(spec)  # a wrong name is told now, not when the methods before it are trained
     cohort = open_cohort(settings.cohort, cache=settings.cache, subjects=settings.subjects, workers=settings.workers)
-    spec = ArraySpec(
-        size=settings.size, modalities=settings.modalities, slices=settings.slices, scaling=settings.scaling
-    )
-    cache: Path = settings.cache / "arrays"
     store = build_arrays(
-        cohort.with_modalities(settings.modalities), spec, cache=cache, progress=progress, workers=settings.workers
+        cohort.with_modalities(settings.modalities),
+        ArraySpec(
+            size=settings.size, modalities=settings.modalities, slices=settings.slices, scaling=settings.scaling
+        ),
+        cache=settings.cache / "arrays",
+        progress=progress and sys.stderr.isatty(),
+        workers=settings.workers,
     )
     cells = tuple(
         make_cell(spec, seed, store, settings)

@@ -2,6 +2,7 @@
 
 from uad_models.method import Method
 from uad_models.methods.ae import AE
+from uad_models.methods.denoising_unet import DenoisingUNet
 from uad_models.methods.intensity import Intensity
 from uad_models.methods.vae import VAE
 
@@ -9,4 +10,5 @@ METHODS: dict[str, type[Method]] = {
     "intensity": Intensity,
     "ae": AE,
     "vae": VAE,
+    "denoising_unet": DenoisingUNet,
 }

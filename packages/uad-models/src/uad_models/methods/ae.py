@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from uad_data.errors import InputError
 
+from uad_data.errors import InputError
 from uad_models.method import Method, MethodConfig, Preset, Residual, brain_of, residual_map
 from uad_models.networks.encoder_decoder import GROUPS, EncoderDecoder, Latent
 
