@@ -32,6 +32,7 @@ _STEP = 4
 _COARSE = 120
 _THETA = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
 _RING_RAYS = 0.65
+_DOUBT = 0.45
 
 
 def brain_mask(volume: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
@@ -303,14 +304,15 @@ def _walk(volume: np.ndarray, coarse: np.ndarray, start: _Found, step: int, out:
         # Sections grow towards the widest one, and shrink away from it: upwards strictly, downwards the temporal poles may appear.
         grow = 4.0 if area > 0.93 * widest else (1.0 if step > 0 else 3.0)
         found = _slice_mask(volume[k], k, head, level, ruler, skull, last.mask, grow)
-        if step < 0 and found.quality < 0.65:
-            # Under the frontal lobes a section can lose its front half at once: try without trust in the neighbour's inside.
-            free = _slice_mask(volume[k], k, head, level, ruler, skull, last.mask, grow, trust=0.0)
-            found = max(found, free, key=lambda one: one.quality)
+        # Below the frontal lobes a section can lose its front half at once: where in doubt, trust the neighbour's inside less.
+        for doubtful, trust in ((0.65, 0.5), (_DOUBT, 0.0)):
+            if step < 0 and found.quality < doubtful:
+                other = _slice_mask(volume[k], k, head, level, ruler, skull, last.mask, grow, trust=trust)
+                found = max(found, other, key=lambda one: one.quality)
         last = found
         area = last.mask.sum()
         widest = max(widest, area)
-        doubts = doubts + 1 if step < 0 and area < 0.65 * widest and last.quality < 0.45 else 0
+        doubts = doubts + 1 if step < 0 and area < 0.65 * widest and last.quality < _DOUBT else 0
         if doubts == 2:
             out[k + 1] = False
             return

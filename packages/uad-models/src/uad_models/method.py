@@ -58,7 +58,7 @@ class MethodConfig:
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for each in dataclasses.fields(self):
-            _check_field(each.name, getattr(self, each.name), hints[each.name])
+            check_field(each.name, getattr(self, each.name), hints[each.name])
         if self.in_channels < 1:
             raise InputError(f"in_channels: expected at least 1, got {self.in_channels}")
         if len(self.size) not in (2, 3) or min(self.size) < 1:
@@ -245,7 +245,7 @@ def brain_of(x: Tensor) -> Tensor:
     return (x != 0).any(dim=1, keepdim=True)
 
 
-def residual_map(x: Tensor, reconstruction: Tensor, residual: Residual) -> Tensor:
+def residual_map(x: Tensor, reconstruction: Tensor, residual: Residual, *, scale: Tensor | None = None) -> Tensor:
     """Return the difference between images and their reconstructions as one map, averaged over channels.
 
     Parameters
@@ -255,6 +255,8 @@ def residual_map(x: Tensor, reconstruction: Tensor, residual: Residual) -> Tenso
     residual
         ``"signed"``: ``x − x̂``, so that only what is brighter than expected scores high; ``"l1"``: ``|x − x̂|``;
         ``"l2"``: ``(x − x̂)²``.
+    scale
+        ``(b, c, *s)``, positive: the error to expect at each voxel, by which the difference is divided first.
 
     Returns
     -------
@@ -262,6 +264,8 @@ def residual_map(x: Tensor, reconstruction: Tensor, residual: Residual) -> Tenso
         ``(b, 1, *s)`` float32, 0 outside the brain.
     """
     difference = (x - reconstruction).float()
+    if scale is not None:
+        difference = difference / scale.float()
     if residual == "l1":
         difference = difference.abs()
     elif residual == "l2":
@@ -289,13 +293,26 @@ def unknown_name(kind: str, name: str, known: list[str]) -> str:
     return f"unknown {kind} '{name}': {hint}known: {', '.join(sorted(known))}"
 
 
-def _check_field(name: str, value: Any, hint: Any) -> None:
-    """Refuse a value that does not match its annotation (int, float, bool, str, Literal, tuple, X | None)."""
+def check_field(name: str, value: Any, hint: Any) -> None:
+    """Refuse a config's value that does not match its annotation.
+
+    Parameters
+    ----------
+    name, value
+        The field's.
+    hint
+        The annotation: int, float, bool, str, a Literal, a homogeneous tuple, or a union of these with None. An int
+        serves as a float; a bool never as a number.
+
+    Raises
+    ------
+    InputError
+        Naming the field, what was expected and what was found.
+    """
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             raise InputError(f"{name}: {unknown_name('value', str(value), [str(v) for v in get_args(hint)])}")
-        return
-    if not _matches(value, hint):
+    elif not _matches(value, hint):
         expected = hint.__name__ if isinstance(hint, type) and get_origin(hint) is None else str(hint)
         raise InputError(f"{name}: expected {expected}, got {value!r}")
 

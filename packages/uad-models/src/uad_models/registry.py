@@ -50,7 +50,10 @@ def method_class(name: str) -> type[Method]:
     added = _added()
     if name not in added:
         raise InputError(unknown_name("method", name, list_methods()))
-    found = added[name].load()
+    try:
+        found = added[name].load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"method '{name}': {added[name].value} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise InputError(f"method '{name}': {added[name].value} is not a subclass of uad_models.method.Method")
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_type_hints
 
 from uad_data.errors import InputError
-from uad_models.method import _check_field, unknown_name
+from uad_models.method import check_field, unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for each in dataclasses.fields(self):
-            _check_field(each.name, getattr(self, each.name), hints[each.name])
+            check_field(each.name, getattr(self, each.name), hints[each.name])
         for name in ("steps", "batch_size", "accumulate", "validate_every", "checkpoint_every", "devices"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("weight_decay", "warmup_steps", "gradient_clip", "patience"):

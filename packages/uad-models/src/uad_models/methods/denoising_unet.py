@@ -8,20 +8,27 @@ scaled by the 99th percentile of the foreground, with Gaussian noise of 16x16 po
 
 Deviations: the residual is signed by default, where the papers take the absolute value, because the absolute residual is
 led by what the network smooths everywhere; ``residual="l1"`` is the papers'. Optimised by AdamW with a cosine schedule
-(the papers: Adam with AMSGrad and a cosine schedule). The papers' network of three stages is ``channels=(64, 128, 256, 512)``
-of the preset ``paper``; ``quick`` is narrower.
+(the papers: Adam with AMSGrad and a cosine schedule). The papers' network of three halvings is ``channels=(64, 128, 256,
+512)`` of the preset ``paper``; ``quick`` is narrower, and folds 2x2 pixels into channels first.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from uad_data.corruptions import coarse_noise
 from uad_data.errors import InputError
 
 from uad_models.method import Method, MethodConfig, Preset, Residual, brain_of, residual_map
 from uad_models.networks.unet import GROUPS, UNet
+
+#: An image, and the same image with each block of pixels folded into channels.
+FOLDED = {
+    2: ("b c (h p) (w q)", "b (c p q) h w"),
+    3: ("b c (d p) (h q) (w r)", "b (c p q r) d h w"),
+}
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,12 @@ class DenoisingUNetConfig(MethodConfig):
     Parameters
     ----------
     in_channels, size
-        See `MethodConfig`; every side a multiple of ``2 ** (len(channels) - 1)``.
+        See `MethodConfig`; every side a multiple of ``fold * 2 ** (len(channels) - 1)``.
     channels
         Width of each resolution, multiples of 8; one halving between neighbours.
+    fold
+        Side of the block of pixels that the network takes as channels of one: 1 is the papers' network, 2 sees the same
+        image at a quarter of the cost.
     noise_sd
         Standard deviation of the coarse noise, in the unit of the image.
     noise_resolution
@@ -43,6 +53,7 @@ class DenoisingUNetConfig(MethodConfig):
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 512)
+    fold: int = 1
     noise_sd: float = 0.2
     noise_resolution: int = 16
     residual: Residual = "signed"
@@ -50,12 +61,14 @@ class DenoisingUNetConfig(MethodConfig):
     @property
     def size_multiple(self) -> int:
         """Each stage after the first halves the image."""
-        return 2 ** (len(self.channels) - 1)
+        return self.fold * 2 ** (len(self.channels) - 1)
 
     def check(self) -> None:
         """Refuse widths that cannot be normalised in groups, and noise that is none."""
         if not self.channels or any(width < 1 or width % GROUPS for width in self.channels):
             raise InputError(f"channels: expected multiples of {GROUPS}, at least one, got {self.channels}")
+        if self.fold < 1:
+            raise InputError(f"fold: expected at least 1, got {self.fold}")
         if self.noise_sd <= 0 or self.noise_resolution < 1:
             raise InputError(
                 f"noise_sd and noise_resolution: expected above 0 and at least 1, got {self.noise_sd} "
@@ -77,7 +90,7 @@ class DenoisingUNet(Method):
     config: DenoisingUNetConfig
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
-            config={"channels": (16, 32, 64)},
+            config={"channels": (16, 32, 64), "fold": 2},
             train={"steps": 300, "batch_size": 16, "learning_rate": 3e-3, "validate_every": 100},
         ),
         "paper": Preset(
@@ -87,10 +100,11 @@ class DenoisingUNet(Method):
 
     def __init__(self, config: DenoisingUNetConfig) -> None:
         super().__init__(config)
+        dims = len(config.size)
         self.network = UNet(
-            dims=len(config.size),
-            in_channels=config.in_channels,
-            out_channels=config.in_channels,
+            dims=dims,
+            in_channels=config.in_channels * config.fold**dims,
+            out_channels=config.in_channels * config.fold**dims,
             channels=config.channels,
         )
 
@@ -107,13 +121,20 @@ class DenoisingUNet(Method):
         noisy = coarse_noise(
             image, brain, sd=self.config.noise_sd, resolution=self.config.noise_resolution, generator=generator
         )
-        difference = (self.network(noisy).float() - image.float()) * brain
+        difference = (self._denoise(noisy).float() - image.float()) * brain
         return {"loss": difference.square().sum() / (brain.sum() * image.shape[1]).clamp(min=1)}
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the denoised image, given without noise; see `Method.reconstruct`."""
-        return self.network(x) * brain_of(x)
+        return self._denoise(x) * brain_of(x)
 
     def anomaly_map(self, x: Tensor) -> Tensor:
         """Return the residual; see `Method.anomaly_map`."""
         return residual_map(x, self.reconstruct(x), self.config.residual)
+
+    def _denoise(self, x: Tensor) -> Tensor:
+        """Run the network on folded images."""
+        blocks, block = FOLDED[x.ndim - 2]
+        sides = dict.fromkeys(("p", "q", "r")[: x.ndim - 2], self.config.fold)
+        folded = self.network(rearrange(x, f"{blocks} -> {block}", **sides))
+        return rearrange(folded, f"{block} -> {blocks}", **sides)
