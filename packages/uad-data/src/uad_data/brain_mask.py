@@ -1,14 +1,15 @@
 """The inside of the skull, for slices that still have scalp and bone and for scans already stripped.
 
-Idea. In every axial slice the brain is a blob of one tissue level, wrapped in a dark ring (fluid and bone) and then in scalp. Around
-the brain's centre the slice is unrolled into rays, and one closed, smooth contour (dynamic programming over the angles) is placed where
-the evidence along the rays says "brain up to here": brain-like and moderately bright levels speak for inside, dark ones against, nearness
-to the head's outline against, a fall from bright to dark marks the edge. The search begins in the slice that looks most like a brain in a
-ring and walks up and down from it: each slice inherits centre, level and limits from its neighbour, may hardly outgrow it, and keeps what
-lies deep inside it (ventricles, cysts, dark or bright lesions). Above the widest slice the skull is cut obliquely and blurs; there the
-head's outline, taken for a ball with a shell, says how deep the brain lies and where it ends. Downwards the walk ends where
-the inside stops being one tissue with an edge (below the skull base). Lengths are relative to the head, so that unknown
-pixel sizes and slice thicknesses do no harm.
+Idea. In every axial slice the brain is a blob of one tissue level, wrapped in a dark ring (fluid and bone) and then in
+scalp. Around the brain's centre the slice is unrolled into rays, and one closed, smooth contour (dynamic programming over
+the angles) is placed where the evidence along the rays says "brain up to here": brain-like and moderately bright levels
+speak for inside; dark ones and nearness to the head's outline against; a fall from bright to dark marks the edge. The
+search begins in the slice that looks most like a brain in a ring and walks up and down from it: each slice inherits
+centre, level and limits from its neighbour, may hardly outgrow it, and keeps what lies deep inside it (ventricles, cysts,
+dark or bright lesions). Above the widest slice the skull is cut obliquely and blurs; there the head's outline, taken for a
+ball with a shell, says how deep the brain lies and where it ends. Downwards the walk ends where the inside stops being
+one tissue with an edge (below the skull base). Lengths are relative to the head, so that unknown pixel sizes and slice
+thicknesses do no harm.
 
 Figures. @FIGURES@
 """
@@ -23,7 +24,7 @@ from skimage.filters import threshold_otsu
 
 from uad_data.errors import InputError
 
-# Lengths are in head units: the head in the start slice is as large as a circle of this diameter, so that a unit is about 1 mm.
+# Lengths are in head units: the start slice's head is as large as a circle of this diameter; a unit is about 1 mm.
 _HEAD = 170.0
 _SKULL = 10.0
 _ANGLES = 128
@@ -32,7 +33,6 @@ _STEP = 4
 _COARSE = 120
 _THETA = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
 _RING_RAYS = 0.65
-_DOUBT = 0.45
 
 
 def brain_mask(volume: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
@@ -87,7 +87,7 @@ def stripped_mask(volume: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     volume : array (d, h, w)
-        One sequence; the background is the median along the slices' borders, and what lies within 1 % of the range of it.
+        One sequence; the background is what lies within 1 % of the range of the median along the slices' borders.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def head_slice_mask(volume: np.ndarray, spacing: tuple[float, float, float]) -> 
 
 @dataclass(frozen=True)
 class _Ruler:
-    """Size of a pixel (h, w) in head units, and the stride of the coarse copy on which outlines and distances are found."""
+    """Size of a pixel (h, w) in head units, and the stride of the coarse copy used for outlines and distances."""
 
     pixel: np.ndarray
     stride: int
@@ -164,7 +164,7 @@ class _Ruler:
 
 @dataclass(frozen=True)
 class _Found:
-    """A slice's mask, the level of its brain, and how far it is one tissue (alike) with an edge all around (ringed), 0..1."""
+    """A slice's mask, the level of its brain, and how far it is one tissue with an edge all around (quality, 0..1)."""
 
     index: int
     mask: np.ndarray
@@ -182,7 +182,9 @@ def _check(volume: np.ndarray, spacing: tuple[float, ...] = (1.0, 1.0, 1.0)) -> 
             + "; give one sequence, and a single slice as (1, h, w)"
         )
     if len(spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in spacing):
-        raise InputError(f"brain mask: expected three positive voxel sizes in mm (d, h, w), found {tuple(spacing)}; correct them")
+        raise InputError(
+            f"brain mask: expected three positive voxel sizes in mm (d, h, w), found {tuple(spacing)}; correct them"
+        )
 
 
 def _stride(volume: np.ndarray) -> int:
@@ -210,7 +212,7 @@ def _largest(mask: np.ndarray) -> np.ndarray:
 
 
 def _outline(coarse: np.ndarray, level: float) -> np.ndarray:
-    """Filled outline of the largest thing above a level; small gaps in the scalp are bridged first."""
+    """Fill the outline of the largest thing above a level; small gaps in the scalp are bridged first."""
     mask = np.pad(ndimage.binary_opening(coarse > level).astype(np.uint8), 4)
     mask = ndimage.minimum_filter(ndimage.maximum_filter(mask, 7), 7)[4:-4, 4:-4]
     return ndimage.binary_fill_holes(_largest(mask > 0))
@@ -264,7 +266,9 @@ def _ring_share(volume: np.ndarray) -> float:
 
 def _start(volume: np.ndarray, coarse: np.ndarray, floor: float, ruler: _Ruler) -> _Found | None:
     """Find the slice that looks most like a brain that fills a ring, out of a dozen."""
-    indices = np.unique(np.linspace(0, len(volume) - 1, min(len(volume), 12)).astype(int))
+    # The lowest quarter of a stack is face and neck; a homogeneous neck would pass for a brain.
+    lowest = len(volume) // 4
+    indices = np.unique(np.linspace(lowest, len(volume) - 1, min(len(volume) - lowest, 12)).astype(int))
     heads = {int(k): _outline(coarse[k], floor) for k in indices}
     largest = max(head.sum() for head in heads.values())
     heads = {k: head for k, head in heads.items() if head.sum() >= max(0.7 * largest, 30)}
@@ -299,20 +303,21 @@ def _walk(volume: np.ndarray, coarse: np.ndarray, start: _Found, step: int, out:
         level = float(np.clip(np.median(core), 0.7 * last.level, 1.4 * last.level))
         head = _outline(coarse[k], 0.35 * level)
         skull = _oblique_skull(ruler.radius(head)) if step > 0 else _SKULL
-        if skull is None or not head.any():
+        # Beyond the head only noise is left, far darker than any brain however uneven the coil.
+        if skull is None or not head.any() or level < 0.25 * start.level:
             return
-        # Sections grow towards the widest one, and shrink away from it: upwards strictly, downwards the temporal poles may appear.
+        # Sections shrink away from the widest one: upwards strictly; downwards the temporal poles may appear.
         grow = 4.0 if area > 0.93 * widest else (1.0 if step > 0 else 3.0)
         found = _slice_mask(volume[k], k, head, level, ruler, skull, last.mask, grow)
-        # Below the frontal lobes a section can lose its front half at once: where in doubt, trust the neighbour's inside less.
-        for doubtful, trust in ((0.65, 0.5), (_DOUBT, 0.0)):
+        # Below the frontal lobes a section can lose its front half at once: in doubt, trust the neighbour's inside less.
+        for doubtful, trust in ((0.65, 0.5), (0.38, 0.0)):
             if step < 0 and found.quality < doubtful:
                 other = _slice_mask(volume[k], k, head, level, ruler, skull, last.mask, grow, trust=trust)
                 found = max(found, other, key=lambda one: one.quality)
         last = found
         area = last.mask.sum()
         widest = max(widest, area)
-        doubts = doubts + 1 if step < 0 and area < 0.65 * widest and last.quality < _DOUBT else 0
+        doubts = doubts + 1 if step < 0 and area < 0.65 * widest and last.quality < 0.45 else 0
         if doubts == 2:
             out[k + 1] = False
             return
@@ -344,7 +349,7 @@ def _slice_mask(
     depth = _distance(head, centre, ruler)
     evidence = np.interp(rays, [0.35, 0.55, 0.75, 1.3, 1.8, 2.3, 3.0], [-1.2, -0.2, 0.5, 0.5, 0.1, 0.1, -0.3])
     evidence += np.interp(depth, [0, 0.4 * skull, skull], [-3, -2, 0])
-    limit = 0.0
+    limit = np.zeros(rays.shape)
     if neighbour is None:
         evidence += np.interp(depth, [skull, 1.8 * skull], [0, 0.3])
     else:

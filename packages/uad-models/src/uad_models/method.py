@@ -209,7 +209,7 @@ class Method(nn.Module):
         Returns
         -------
         Tensor
-            ``(b, 1, *s)`` float32, 0 outside the brain. It may be negative inside.
+            ``(b, 1, *s)`` float32, 0 outside the brain and where nothing is anomalous.
         """
         raise NotImplementedError(f"{self.name} has no anomaly map")
 
@@ -253,7 +253,7 @@ def residual_map(x: Tensor, reconstruction: Tensor, residual: Residual, *, scale
     x, reconstruction
         ``(b, c, *s)``.
     residual
-        ``"signed"``: ``x − x̂``, so that only what is brighter than expected scores high; ``"l1"``: ``|x − x̂|``;
+        ``"signed"``: ``max(x − x̂, 0)``, so that only what is brighter than expected scores; ``"l1"``: ``|x − x̂|``;
         ``"l2"``: ``(x − x̂)²``.
     scale
         ``(b, c, *s)``, positive: the error to expect at each voxel, by which the difference is divided first.
@@ -266,9 +266,11 @@ def residual_map(x: Tensor, reconstruction: Tensor, residual: Residual, *, scale
     difference = (x - reconstruction).float()
     if scale is not None:
         difference = difference / scale.float()
-    if residual == "l1":
+    if residual == "signed":
+        difference = difference.clamp(min=0)
+    elif residual == "l1":
         difference = difference.abs()
-    elif residual == "l2":
+    else:
         difference = difference.square()
     return difference.mean(dim=1, keepdim=True) * brain_of(x)
 

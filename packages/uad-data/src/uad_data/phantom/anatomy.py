@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
-from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
 from scipy import ndimage, sparse
 
 EXTENT = (164.0, 202.0, 176.0)
@@ -157,6 +156,9 @@ def load_atlas(spacing: float) -> Atlas:
 @lru_cache(maxsize=1)
 def _sharp_atlas() -> Atlas:
     """Read the maps and find the ventricles: the largest space without tissue far below the surface."""
+    # Imported here: it brings scikit-learn along, which takes longer than all the rest of the package.
+    from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
+
     image = load_mni152_template(resolution=1)
     loaders = (load_mni152_template, load_mni152_gm_template, load_mni152_wm_template)
     t1, grey, white = (np.pad(load(resolution=1).get_fdata(dtype=np.float32), _PAD) for load in loaders)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from uad_data.errors import InputError
 from uad_models.method import Method, MethodConfig, Preset, Residual, brain_of, residual_map
-from uad_models.networks.encoder_decoder import GROUPS, EncoderDecoder, Latent
+from uad_models.networks.encoder_decoder import EncoderDecoder, Latent
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class AEConfig(MethodConfig):
     in_channels, size
         See `MethodConfig`; every side a multiple of ``2 ** len(channels)``.
     channels
-        Width after each halving of the image; multiples of 8.
+        Width after each halving of the image.
     latent
         ``"dense"`` (a vector) or ``"spatial"`` (a small grid).
     latent_dim
@@ -48,9 +48,9 @@ class AEConfig(MethodConfig):
         return 2 ** len(self.channels)
 
     def check(self) -> None:
-        """Refuse widths that cannot be normalised in groups, and empty codes."""
-        if not self.channels or any(width < 1 or width % GROUPS for width in self.channels):
-            raise InputError(f"channels: expected multiples of {GROUPS}, at least one, got {self.channels}")
+        """Refuse a network without layers, and empty codes."""
+        if not self.channels or min(self.channels) < 1:
+            raise InputError(f"channels: expected at least one width, all positive, got {self.channels}")
         if self.latent_dim < 1:
             raise InputError(f"latent_dim: expected at least 1, got {self.latent_dim}")
 
@@ -68,14 +68,15 @@ class AE(Method):
     Config = AEConfig
     config: AEConfig
     presets: ClassVar[dict[str, Preset]] = {
-        "quick": Preset(train={"steps": 600, "batch_size": 32, "learning_rate": 1e-3}),
-        "paper": Preset(train={"steps": 20000, "batch_size": 64, "learning_rate": 1e-4}),
+        "quick": Preset(train={"steps": 500, "batch_size": 16, "learning_rate": 2e-3, "validate_every": 100}),
+        "paper": Preset(train={"steps": 20000, "batch_size": 64, "learning_rate": 1e-4, "validate_every": 500}),
     }
 
     def __init__(self, config: AEConfig) -> None:
         super().__init__(config)
         self.network = EncoderDecoder(
             in_channels=config.in_channels,
+            out_channels=config.in_channels,
             size=config.size,
             channels=config.channels,
             latent=config.latent,

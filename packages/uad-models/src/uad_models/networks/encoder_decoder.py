@@ -8,16 +8,19 @@ a symmetric decoder with one more layer. In the dense configuration the layers a
 spatial one they are convolutions; volumes swap every convolution for its 3D counterpart.
 """
 
+import itertools
 import math
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 Latent = Literal["dense", "spatial"]
 
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-GROUPS = 8
+NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+FORMAT = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 class EncoderDecoder(nn.Module):
@@ -25,12 +28,12 @@ class EncoderDecoder(nn.Module):
 
     Parameters
     ----------
-    in_channels
-        Channels of the image.
+    in_channels, out_channels
+        Channels of the image, and of what is decoded.
     size
         ``(h, w)`` or ``(d, h, w)``, each a multiple of ``2 ** len(channels)``.
     channels
-        Width after each halving of the image; multiples of 8.
+        Width after each halving of the image.
     latent
         ``"dense"``: a code is a vector ``(b, latent_dim)``; ``"spatial"``: ``(b, latent_dim, *s / 2**len(channels))``.
     latent_dim
@@ -43,6 +46,7 @@ class EncoderDecoder(nn.Module):
         self,
         *,
         in_channels: int,
+        out_channels: int,
         size: tuple[int, ...],
         channels: tuple[int, ...],
         latent: Latent,
@@ -54,14 +58,14 @@ class EncoderDecoder(nn.Module):
         widths = (in_channels, *channels)
         grid = tuple(side // 2 ** len(channels) for side in size)
         self.encoder = nn.Sequential(
-            *(_halve(dims, narrow, wide) for narrow, wide in zip(widths[:-1], widths[1:], strict=True))
+            *(_halve(dims, narrow, wide) for narrow, wide in itertools.pairwise(widths))
         )
         self.heads = nn.ModuleList(_head(latent, dims, channels[-1], grid, latent_dim) for _ in range(heads))
         self.first = _first(latent, dims, channels[-1], grid, latent_dim)
         up = channels[::-1]
         self.decoder = nn.Sequential(
-            *(_double(dims, wide, narrow) for wide, narrow in zip(up[:-1], up[1:], strict=True)),
-            TRANSPOSED[dims](up[-1], in_channels, kernel_size=4, stride=2, padding=1),
+            *(_double(dims, wide, narrow) for wide, narrow in itertools.pairwise(up)),
+            TRANSPOSED[dims](up[-1], out_channels, kernel_size=4, stride=2, padding=1),
         )
 
     def encode(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -77,7 +81,7 @@ class EncoderDecoder(nn.Module):
         tuple of Tensor
             Each ``(b, latent_dim)`` or ``(b, latent_dim, *grid)``.
         """
-        features = self.encoder(x)
+        features = self.encoder(x.contiguous(memory_format=FORMAT[x.ndim]))
         return tuple(head(features) for head in self.heads)
 
     def decode(self, code: Tensor) -> Tensor:
@@ -91,7 +95,7 @@ class EncoderDecoder(nn.Module):
         Returns
         -------
         Tensor
-            ``(b, c, *s)``.
+            ``(b, out_channels, *s)``.
         """
         return self.decoder(self.first(code))
 
@@ -99,13 +103,13 @@ class EncoderDecoder(nn.Module):
 def _halve(dims: int, inside: int, outside: int) -> nn.Module:
     """Halve every side: a strided convolution, normalised."""
     convolution = CONVOLUTION[dims](inside, outside, kernel_size=4, stride=2, padding=1)
-    return nn.Sequential(convolution, nn.GroupNorm(GROUPS, outside), nn.SiLU())
+    return nn.Sequential(convolution, NORM[dims](outside), nn.LeakyReLU(0.1))
 
 
 def _double(dims: int, inside: int, outside: int) -> nn.Module:
     """Double every side: a transposed convolution whose kernel its stride divides, so that no checkerboard is left."""
     convolution = TRANSPOSED[dims](inside, outside, kernel_size=4, stride=2, padding=1)
-    return nn.Sequential(convolution, nn.GroupNorm(GROUPS, outside), nn.SiLU())
+    return nn.Sequential(convolution, NORM[dims](outside), nn.LeakyReLU(0.1))
 
 
 def _head(latent: Latent, dims: int, width: int, grid: tuple[int, ...], latent_dim: int) -> nn.Module:
@@ -121,4 +125,4 @@ def _first(latent: Latent, dims: int, width: int, grid: tuple[int, ...], latent_
         layers: list[nn.Module] = [CONVOLUTION[dims](latent_dim, width, kernel_size=1)]
     else:
         layers = [nn.Linear(latent_dim, width * math.prod(grid)), nn.Unflatten(1, (width, *grid))]
-    return nn.Sequential(*layers, nn.GroupNorm(GROUPS, width), nn.SiLU())
+    return nn.Sequential(*layers, NORM[dims](width), nn.LeakyReLU(0.1))
