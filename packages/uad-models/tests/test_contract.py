@@ -228,7 +228,9 @@ def test_everything_random_comes_from_the_generator(name, size):
 def test_half_precision_stays_finite(name, size):
     method, batch = make(name, size), discs(3, size)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses = method.loss(batch, stage=method.stages[-1], group=next(iter(method.parameter_groups(method.stages[-1]))))
+        losses = method.loss(
+            batch, stage=method.stages[-1], group=next(iter(method.parameter_groups(method.stages[-1])))
+        )
         anomaly = method.eval().anomaly_map(batch["image"])
     assert torch.isfinite(losses["loss"])
     assert losses["loss"].dtype == torch.float32

@@ -5,8 +5,8 @@ from typing import Literal
 
 import pytest
 import torch
-from uad_data.errors import InputError
 
+from uad_data.errors import InputError
 from uad_models.method import Method, MethodConfig, brain_of, check_field, residual_map, unknown_name
 
 
@@ -105,7 +105,7 @@ def test_the_brain_is_where_any_channel_is_not_0():
     assert brain_of(x).tolist() == [[[[True, False], [False, True]]]]
 
 
-@pytest.mark.parametrize(("residual", "expected"), [("signed", -0.5), ("l1", 1.5), ("l2", 2.5)])
+@pytest.mark.parametrize(("residual", "expected"), [("signed", 0.5), ("l1", 1.5), ("l2", 2.5)])
 def test_the_residual_is_averaged_over_channels_inside_the_brain(residual, expected):
     x = torch.zeros(1, 2, 1, 2)
     x[0, :, 0, 0] = torch.tensor([2.0, 3.0])

@@ -3,8 +3,8 @@
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
-from uad_data.errors import InputError
 
+from uad_data.errors import InputError
 from uad_models import registry
 from uad_models.method import Method
 from uad_models.methods import METHODS

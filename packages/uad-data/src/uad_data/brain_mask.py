@@ -1,15 +1,15 @@
 """The inside of the skull, for slices that still have scalp and bone and for scans already stripped.
 
-Idea. In every axial slice the brain is a blob of one tissue level, wrapped in a dark ring (fluid and bone) and then in
-scalp. Around the brain's centre the slice is unrolled into rays, and one closed, smooth contour (dynamic programming over
-the angles) is placed where the evidence along the rays says "brain up to here": brain-like and moderately bright levels
-speak for inside; dark ones and nearness to the head's outline against; a fall from bright to dark marks the edge. The
-search begins in the slice that looks most like a brain in a ring and walks up and down from it: each slice inherits
-centre, level and limits from its neighbour, may hardly outgrow it, and keeps what lies deep inside it (ventricles, cysts,
-dark or bright lesions). Above the widest slice the skull is cut obliquely and blurs; there the head's outline, taken for a
-ball with a shell, says how deep the brain lies and where it ends. Downwards the walk ends where the inside stops being
-one tissue with an edge (below the skull base). Lengths are relative to the head, so that unknown pixel sizes and slice
-thicknesses do no harm.
+Idea. In every axial slice the brain is a blob of one tissue level, wrapped in a dark ring (fluid and bone) and then
+in scalp. Around the brain's centre the slice is unrolled into rays, and one closed, smooth contour (dynamic
+programming over the angles) is placed where the evidence along the rays says "brain up to here": brain-like and
+moderately bright levels speak for inside; dark ones and nearness to the head's outline against; a fall from bright
+to dark marks the edge. The search begins in the slice that looks most like a brain in a ring and walks up and down
+from it: each slice inherits centre, level and limits from its neighbour, may hardly outgrow it, and keeps what lies
+deep inside it (ventricles, cysts, dark or bright lesions). Above the widest slice the skull is cut obliquely and
+blurs; there the head's outline, taken for a ball with a shell, says how deep the brain lies and where it ends.
+Downwards the walk ends where the inside stops being one tissue with an edge (below the skull base). Lengths are
+relative to the head, so that unknown pixel sizes and slice thicknesses do no harm.
 
 Figures. @FIGURES@
 """
@@ -309,15 +309,15 @@ def _walk(volume: np.ndarray, coarse: np.ndarray, start: _Found, step: int, out:
         # Sections shrink away from the widest one: upwards strictly; downwards the temporal poles may appear.
         grow = 4.0 if area > 0.93 * widest else (1.0 if step > 0 else 3.0)
         found = _slice_mask(volume[k], k, head, level, ruler, skull, last.mask, grow)
-        # Below the frontal lobes a section can lose its front half at once: in doubt, trust the neighbour's inside less.
-        for doubtful, trust in ((0.65, 0.5), (0.38, 0.0)):
+        # Below the frontal lobes a section can lose its front half at once: in doubt, trust the neighbour less.
+        for doubtful, trust in ((0.65, 0.5), (0.4, 0.0)):
             if step < 0 and found.quality < doubtful:
                 other = _slice_mask(volume[k], k, head, level, ruler, skull, last.mask, grow, trust=trust)
                 found = max(found, other, key=lambda one: one.quality)
         last = found
         area = last.mask.sum()
         widest = max(widest, area)
-        doubts = doubts + 1 if step < 0 and area < 0.65 * widest and last.quality < 0.45 else 0
+        doubts = doubts + 1 if step < 0 and area < 0.65 * widest and last.quality < 0.37 else 0
         if doubts == 2:
             out[k + 1] = False
             return

@@ -115,9 +115,7 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
     cohort = open_cohort(settings.cohort, cache=settings.cache, subjects=settings.subjects, workers=settings.workers)
     store = build_arrays(
         cohort.with_modalities(settings.modalities),
-        ArraySpec(
-            size=settings.size, modalities=settings.modalities, slices=settings.slices, scaling=settings.scaling
-        ),
+        ArraySpec(size=settings.size, modalities=settings.modalities, slices=settings.slices, scaling=settings.scaling),
         cache=settings.cache / "arrays",
         progress=progress and sys.stderr.isatty(),
         workers=settings.workers,

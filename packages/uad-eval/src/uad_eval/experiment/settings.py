@@ -99,7 +99,7 @@ class ExperimentSettings:
     preset: str = "quick"
     seeds: tuple[int, ...] = (0,)
     modalities: tuple[str, ...] = ("flair",)
-    size: tuple[int, ...] = (128, 128)
+    size: tuple[int, ...] = (96, 96)
     slices: str = "fraction:0.25"
     scaling: str = "percentile:99"
     pipeline: str = "poster2023"

@@ -18,9 +18,9 @@ from typing import ClassVar
 import torch
 from einops import rearrange
 from torch import Tensor
+
 from uad_data.corruptions import coarse_noise
 from uad_data.errors import InputError
-
 from uad_models.method import Method, MethodConfig, Preset, Residual, brain_of, residual_map
 from uad_models.networks.unet import GROUPS, UNet
 
@@ -94,7 +94,13 @@ class DenoisingUNet(Method):
             train={"steps": 300, "batch_size": 16, "learning_rate": 3e-3, "validate_every": 100},
         ),
         "paper": Preset(
-            train={"steps": 67200, "batch_size": 16, "learning_rate": 1e-4, "weight_decay": 1e-5, "validate_every": 1000}
+            train={
+                "steps": 67200,
+                "batch_size": 16,
+                "learning_rate": 1e-4,
+                "weight_decay": 1e-5,
+                "validate_every": 1000,
+            }
         ),
     }
 

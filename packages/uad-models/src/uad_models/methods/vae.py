@@ -1,22 +1,38 @@
-"""VAE: a variational autoencoder of healthy brains that also says how far off it usually is, voxel by voxel.
+"""VAE: a variational autoencoder of healthy brains; what its mean code cannot rebuild is anomalous.
 
-Papers: Kingma and Welling, "Auto-encoding variational Bayes", 2013 (https://arxiv.org/abs/1312.6114), equation 2 of the
-poster by Kuznetsov and Simpson; network of Lambert et al., ISBI 2021 (https://arxiv.org/abs/2101.10674), see
-`uad_models.networks.encoder_decoder`. The scale that the decoder predicts for every voxel is that of Mao et al.,
-"Abnormality detection in chest X-ray images using uncertainty prediction autoencoders", MICCAI 2020
-(https://arxiv.org/abs/2006.02153), equations 3 and 4.
+Papers
+------
+Kingma, Welling, "Auto-encoding variational Bayes", ICLR 2014 (https://arxiv.org/abs/1312.6114): the bound.
 
-Loss, per brain voxel and channel: negative log-likelihood of the image under a Laplace or Gaussian distribution around the
-reconstruction + beta * KL, where the KL is summed over the latents, averaged over the batch and divided by the mean number
-of brain voxels and channels of an image. With ``beta=1`` that is the negative evidence lower bound per voxel.
+S. Kuznetsov, "Self-supervised lesion segmentation", poster, University of Sussex: equations 1 and 2, a Gaussian
+likelihood and a standard normal prior; preset ``poster``, its best model, VAE 32.
 
-Chosen here, because neither paper says: widths, activation, normalisation, optimiser and number of steps; 32 latents (the
-poster's best). With ``scale="one"`` the scale is one number per batch, the one that makes the batch most likely (Rybkin et
-al., "Simple and effective VAE training with calibrated decoders", ICML 2021), so that no weight between the two terms has
-to be guessed.
+Lambert, Louis, Doyle, Forbes, Dojat, Tucholka, "Leveraging 3D information in unsupervised brain MRI segmentation",
+ISBI 2021 (https://arxiv.org/abs/2101.10674): preset ``paper``; dense and spatial codes, slices and volumes,
+``objective="robust"`` (equation 2).
 
-The map is by default the absolute residual in units of the predicted scale: cortex and sulci, which differ from person to
-person, are expected to be far off, a lesion in white matter is not.
+Rybkin, Daniilidis, Levine, "Simple and effective VAE training with calibrated decoders", ICML 2021
+(https://arxiv.org/abs/2006.13202): where no scale is predicted, the one that fits the batch best is used, so that
+``beta = 1`` is a true bound and nothing is left to balance.
+
+Mao et al., MICCAI 2020: ``predict_scale``; see `uad_models.methods.ae`, which the quick preset follows.
+
+Reductions
+----------
+``objective="elbo"``: the negative evidence lower bound: log likelihood summed over brain voxels and channels, KL
+divergence summed over the code, both averaged over the batch, then both divided by the mean number of voxels. The
+division only sets the loss's unit to nats per voxel; it does not change the balance.
+
+``objective="robust"``: equation 2, ``error / Σ + β(t) KL``: the mean ℓ1 or ℓ2 error per voxel over its mean in the
+last 10 steps, and the KL divergence averaged over the code. The paper gives neither reduction; with the KL summed, the
+first term, near 1 by construction, would be outweighed by any code in use.
+
+Deviations and choices
+----------------------
+- Lambert and the poster name neither widths, latent size (but for the poster's 32), optimiser nor length of training:
+  those here are common values. Lambert's volumes are 160 × 192 × 75, here the size is the data's.
+- The poster does not say which variance its Gaussian has: the one that fits the batch best is used.
+- In ``eval()`` mode the robust objective takes ``Σ = β = 1`` (equation 1), so that validations can be compared.
 """
 
 from dataclasses import dataclass
@@ -24,47 +40,43 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
+
 from uad_data.errors import InputError
+from uad_models.method import Preset
+from uad_models.methods.ae import AE, AEConfig, brain_mean, magnitude, negative_log_likelihood
 
-from uad_models.method import Method, Preset, brain_of, residual_map
-from uad_models.methods.ae import AEConfig
-from uad_models.networks.encoder_decoder import EncoderDecoder
-
-_LOG_SCALE = (-6.0, 2.0)
+CYCLE = 50  # Lambert's T, in steps
+WINDOW = 10  # Lambert's L, in steps
 
 
 @dataclass(frozen=True)
 class VAEConfig(AEConfig):
-    """Settings of `VAE`: those of `AEConfig` and these.
+    """Settings of `VAE`.
 
     Parameters
     ----------
-    reconstruction_loss
-        ``"l1"``: Laplace, ``"l2"``: Gaussian likelihood.
+    in_channels, size, channels, latent, latent_dim, reconstruction_loss, predict_scale, residual
+        See `AEConfig`.
+    objective
+        ``"elbo"``, or ``"robust"`` (Lambert's equation 2, which needs ``predict_scale=False``).
     beta
-        Weight of the KL term, at least 0.
-    scale
-        ``"voxel"``: the decoder predicts a scale for every voxel; ``"one"``: one for the batch.
-    normalise
-        Divide the residual by the predicted scale; needs ``scale="voxel"``.
+        Weight of the KL divergence, not negative; 1 is the bound.
     """
 
-    residual: Literal["signed", "l1", "l2"] = "l1"
+    objective: Literal["elbo", "robust"] = "elbo"
     beta: float = 1.0
-    scale: Literal["voxel", "one"] = "voxel"
-    normalise: bool = True
 
     def check(self) -> None:
-        """Refuse a negative weight, and a division by what is not predicted."""
+        """Refuse what `AEConfig` refuses, a negative weight, and an objective that would drop the predicted scale."""
         super().check()
         if self.beta < 0:
             raise InputError(f"beta: expected at least 0, got {self.beta}")
-        if self.normalise and self.scale != "voxel":
-            raise InputError("normalise: expected scale=voxel, which predicts what to divide by; got scale=one")
+        if self.objective == "robust" and self.predict_scale:
+            raise InputError('objective "robust" learns no scale: set predict_scale to false, or objective to "elbo"')
 
 
-class VAE(Method):
-    """Variational autoencoder with a dense or spatial code.
+class VAE(AE):
+    """Variational autoencoder with a dense or spatial code; a subclass of `AE` with a second head.
 
     Parameters
     ----------
@@ -75,25 +87,36 @@ class VAE(Method):
     name = "vae"
     Config = VAEConfig
     config: VAEConfig
+    heads = 2
     presets: ClassVar[dict[str, Preset]] = {
-        "quick": Preset(
-            config={"latent_dim": 16},
-            train={"steps": 600, "batch_size": 16, "learning_rate": 2e-3, "validate_every": 100},
+        "quick": Preset(train={"steps": 800, "batch_size": 16, "learning_rate": 2e-3}),
+        "poster": Preset(
+            config={
+                "channels": (32, 64, 128, 256),
+                "latent_dim": 32,
+                "reconstruction_loss": "l2",
+                "predict_scale": False,
+                "residual": "signed",
+            },
+            train={"steps": 30000, "batch_size": 64, "learning_rate": 1e-3},
         ),
-        "paper": Preset(train={"steps": 20000, "batch_size": 64, "learning_rate": 1e-4, "validate_every": 500}),
+        "paper": Preset(
+            config={
+                "channels": (32, 64, 128, 256),
+                "latent_dim": 128,
+                "reconstruction_loss": "l1",
+                "predict_scale": False,
+                "residual": "signed",
+                "objective": "robust",
+            },
+            train={"steps": 30000, "batch_size": 64, "learning_rate": 1e-3},
+        ),
     }
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__(config)
-        self.network = EncoderDecoder(
-            in_channels=config.in_channels,
-            out_channels=config.in_channels * (2 if config.scale == "voxel" else 1),
-            size=config.size,
-            channels=config.channels,
-            latent=config.latent,
-            latent_dim=config.latent_dim,
-            heads=2,
-        )
+        self.register_buffer("steps_done", torch.zeros((), dtype=torch.long))
+        self.register_buffer("last_errors", torch.zeros(WINDOW))
 
     def loss(
         self,
@@ -103,44 +126,52 @@ class VAE(Method):
         group: str = "all",
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Return the negative evidence lower bound per brain voxel and channel; see `Method.loss`."""
-        image, brain = batch["image"], batch["brain"]
-        mean, log_variance = (code.float() for code in self.network.encode(image))
+        """Return the objective of the config, reduced as this file's head says; see `Method.loss`.
+
+        Also ``"error"``, the mean ℓ1 or ℓ2 error per brain voxel, and ``"kl"``, summed over the code and averaged over
+        the batch, to log.
+        """
+        mean, log_variance = (code.float() for code in self.network.encode(batch["image"]))
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        reconstruction, log_scale = self._decode(mean + torch.exp(log_variance / 2) * noise)
-        difference = (image.float() - reconstruction) * brain
-        error = difference.abs() if self.config.reconstruction_loss == "l1" else difference.square()
-        voxels = (brain.sum() * image.shape[1]).clamp(min=1)
-        likelihood = self._negative_log_likelihood(error, log_scale, brain, voxels)
-        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(dim=1).mean()
-        loss = likelihood + self.config.beta * divergence * len(image) / voxels
-        return {"loss": loss, "reconstruction": error.detach().sum() / voxels, "kl": divergence.detach()}
+        reconstruction, scale = self.decode(mean + torch.exp(log_variance / 2) * noise)
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1)
+        difference, norm = batch["image"].float() - reconstruction, self.config.reconstruction_loss
+        error = brain_mean(magnitude(difference, norm), batch["brain"])
+        if self.config.objective == "robust":
+            loss = self._robust(error, divergence.mean())
+        else:
+            if scale is None:
+                scale = best_scale(error, norm)
+            unlikely = brain_mean(negative_log_likelihood(difference, scale, norm), batch["brain"])
+            voxels = (batch["brain"].sum() * difference.shape[1]).clamp(min=1)
+            loss = unlikely + self.config.beta * divergence.sum() / voxels
+        return {"loss": loss, "error": error.detach(), "kl": divergence.detach().sum(dim=1).mean()}
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the decoded mean of the code; see `Method.reconstruct`."""
-        mean, _ = self.network.encode(x)
-        return self._decode(mean)[0] * brain_of(x)
+    def _robust(self, error: Tensor, divergence: Tensor) -> Tensor:
+        """Lambert's equation 2, one step further in its cycle; in eval mode his equation 1."""
+        if not self.training:
+            return error + self.config.beta * divergence
+        step = int(self.steps_done)
+        self.last_errors[step % WINDOW] = error.detach()
+        self.steps_done += 1
+        typical = self.last_errors[: step + 1].mean().clamp(min=1e-8)
+        return error / typical + self.config.beta * min(2 * (step % CYCLE) / CYCLE, 1.0) * divergence
 
-    def anomaly_map(self, x: Tensor) -> Tensor:
-        """Return the residual, in units of the predicted scale where that is asked for; see `Method.anomaly_map`."""
-        if not self.config.normalise:
-            return residual_map(x, self.reconstruct(x), self.config.residual)
-        mean, _ = self.network.encode(x)
-        reconstruction, log_scale = self._decode(mean)
-        per_scale = torch.exp(-log_scale)
-        return residual_map(x * per_scale, reconstruction * per_scale, self.config.residual)
 
-    def _decode(self, code: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstruction and log scale, both (b, c, *s) float32; the scale is 1 where none is predicted."""
-        decoded = self.network.decode(code).float()
-        if self.config.scale == "one":
-            return decoded, torch.zeros_like(decoded)
-        reconstruction, log_scale = decoded.chunk(2, dim=1)
-        return reconstruction, log_scale.clamp(*_LOG_SCALE)
+def best_scale(error: Tensor, norm: Literal["l1", "l2"]) -> Tensor:
+    """Return the one scale under which errors are likeliest (Rybkin, section 4.2).
 
-    def _negative_log_likelihood(self, error: Tensor, log_scale: Tensor, brain: Tensor, voxels: Tensor) -> Tensor:
-        """Mean over brain voxels and channels, without the constant; Laplace of |error|, Gaussian of its square."""
-        power = 1 if self.config.reconstruction_loss == "l1" else 2
-        if self.config.scale == "one":
-            return (error.sum() / voxels).clamp(min=1e-8).log() / power
-        return ((error * torch.exp(-power * log_scale) / power + log_scale) * brain).sum() / voxels
+    Parameters
+    ----------
+    error
+        Mean absolute (ℓ1) or squared (ℓ2) error, scalar.
+    norm
+        ``"l1"``: the Laplace scale, the mean absolute error; ``"l2"``: the standard deviation.
+
+    Returns
+    -------
+    Tensor
+        Scalar, positive. The gradient passes through it.
+    """
+    error = error.clamp(min=1e-8)
+    return error if norm == "l1" else error.sqrt()

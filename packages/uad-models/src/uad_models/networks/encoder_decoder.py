@@ -6,9 +6,11 @@ The layout is that of Lambert et al., "Leveraging 3D information in unsupervised
 (https://arxiv.org/abs/2101.10674), section 2.3: strided convolutions, one more layer per head that gives a code, and
 a symmetric decoder with one more layer. In the dense configuration the layers at the code are fully connected, in the
 spatial one they are convolutions; volumes swap every convolution for its 3D counterpart.
+
+The paper does not say, so chosen here: kernels of 4 with stride 2, kernels of 1 at a spatial code, batch
+normalisation, leaky ReLU, and no activation at the end, so that a voxel can be brighter than 1.
 """
 
-import itertools
 import math
 from typing import Literal
 
@@ -20,7 +22,7 @@ Latent = Literal["dense", "spatial"]
 CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-FORMAT = {4: torch.channels_last, 5: torch.channels_last_3d}
+CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 class EncoderDecoder(nn.Module):
@@ -28,8 +30,8 @@ class EncoderDecoder(nn.Module):
 
     Parameters
     ----------
-    in_channels, out_channels
-        Channels of the image, and of what is decoded.
+    in_channels
+        Channels of the image.
     size
         ``(h, w)`` or ``(d, h, w)``, each a multiple of ``2 ** len(channels)``.
     channels
@@ -40,32 +42,34 @@ class EncoderDecoder(nn.Module):
         Length of the vector, or channels of the spatial code.
     heads
         How many codes an image is given: 1, or 2 for a mean and a log variance.
+    out_channels
+        Channels of what is decoded; those of the image when not given.
+    out_channels
+        Channels that a code is decoded to; as many as the image's where None.
     """
 
     def __init__(
         self,
         *,
         in_channels: int,
-        out_channels: int,
         size: tuple[int, ...],
         channels: tuple[int, ...],
         latent: Latent,
         latent_dim: int,
         heads: int = 1,
+        out_channels: int | None = None,
     ) -> None:
         super().__init__()
         dims = len(size)
-        widths = (in_channels, *channels)
+        down, up = (in_channels, *channels), channels[::-1]
         grid = tuple(side // 2 ** len(channels) for side in size)
-        self.encoder = nn.Sequential(
-            *(_halve(dims, narrow, wide) for narrow, wide in itertools.pairwise(widths))
-        )
+        self.memory_format = CHANNELS_LAST[dims]
+        self.encoder = nn.Sequential(*(_halve(dims, *pair) for pair in zip(down[:-1], down[1:], strict=True)))
         self.heads = nn.ModuleList(_head(latent, dims, channels[-1], grid, latent_dim) for _ in range(heads))
         self.first = _first(latent, dims, channels[-1], grid, latent_dim)
-        up = channels[::-1]
         self.decoder = nn.Sequential(
-            *(_double(dims, wide, narrow) for wide, narrow in itertools.pairwise(up)),
-            TRANSPOSED[dims](up[-1], out_channels, kernel_size=4, stride=2, padding=1),
+            *(_double(dims, *pair) for pair in zip(up[:-1], up[1:], strict=True)),
+            TRANSPOSED[dims](up[-1], out_channels or in_channels, kernel_size=4, stride=2, padding=1),
         )
 
     def encode(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -81,7 +85,7 @@ class EncoderDecoder(nn.Module):
         tuple of Tensor
             Each ``(b, latent_dim)`` or ``(b, latent_dim, *grid)``.
         """
-        features = self.encoder(x.contiguous(memory_format=FORMAT[x.ndim]))
+        features = self.encoder(x.contiguous(memory_format=self.memory_format))
         return tuple(head(features) for head in self.heads)
 
     def decode(self, code: Tensor) -> Tensor:
@@ -102,13 +106,13 @@ class EncoderDecoder(nn.Module):
 
 def _halve(dims: int, inside: int, outside: int) -> nn.Module:
     """Halve every side: a strided convolution, normalised."""
-    convolution = CONVOLUTION[dims](inside, outside, kernel_size=4, stride=2, padding=1)
+    convolution = CONVOLUTION[dims](inside, outside, kernel_size=4, stride=2, padding=1, bias=False)
     return nn.Sequential(convolution, NORM[dims](outside), nn.LeakyReLU(0.1))
 
 
 def _double(dims: int, inside: int, outside: int) -> nn.Module:
-    """Double every side: a transposed convolution whose kernel its stride divides, so that no checkerboard is left."""
-    convolution = TRANSPOSED[dims](inside, outside, kernel_size=4, stride=2, padding=1)
+    """Double every side: a transposed convolution whose stride divides its kernel, so that it favours no voxel."""
+    convolution = TRANSPOSED[dims](inside, outside, kernel_size=4, stride=2, padding=1, bias=False)
     return nn.Sequential(convolution, NORM[dims](outside), nn.LeakyReLU(0.1))
 
 
@@ -122,7 +126,7 @@ def _head(latent: Latent, dims: int, width: int, grid: tuple[int, ...], latent_d
 def _first(latent: Latent, dims: int, width: int, grid: tuple[int, ...], latent_dim: int) -> nn.Module:
     """Code to features: the decoder's first layer."""
     if latent == "spatial":
-        layers: list[nn.Module] = [CONVOLUTION[dims](latent_dim, width, kernel_size=1)]
+        layers: list[nn.Module] = [CONVOLUTION[dims](latent_dim, width, kernel_size=1, bias=False)]
     else:
-        layers = [nn.Linear(latent_dim, width * math.prod(grid)), nn.Unflatten(1, (width, *grid))]
+        layers = [nn.Linear(latent_dim, width * math.prod(grid), bias=False), nn.Unflatten(1, (width, *grid))]
     return nn.Sequential(*layers, NORM[dims](width), nn.LeakyReLU(0.1))
