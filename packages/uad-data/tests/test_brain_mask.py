@@ -107,7 +107,7 @@ def test_constant_volume_has_no_brain(value):
     [
         (np.zeros((8, 8)), SPACING, r"found shape \(8, 8\)"),
         (np.full((1, 8, 8), np.nan), SPACING, "NaN"),
-        (np.zeros((1, 8, 8)), (1.0, 0.0, 1.0), "three positive voxel sizes"),
+        (np.zeros((1, 8, 8)), (1.0, 0.0, 1.0), "all positive"),
     ],
 )
 def test_bad_input_is_refused(volume, spacing, message):
@@ -134,8 +134,9 @@ def test_real_tumours_stay_inside(patient):
     assert (mask & lesion).sum() / lesion.sum() > 0.98
     area, head = mask.sum((1, 2)), (flair > 15).sum((1, 2))
     assert 0.5 < area.max() / head[area.argmax()] < 0.9
-    assert 0.4 < (area > 0).mean() <= 1
-    assert area[0] == 0
+    assert (area > 0.5 * area.max()).mean() > 0.4
+    assert area[0] < 0.35 * area.max()
+    assert np.abs(np.diff(area)).max() < 0.4 * area.max()
 
 
 @real

@@ -137,8 +137,8 @@ def head_slice_mask(volume: np.ndarray, spacing: tuple[float, float, float]) -> 
     if start is None:
         return out
     out[start.index] = start.mask
-    _walk(volume, coarse, start, 1, out)
-    _walk(volume, coarse, start, -1, out)
+    for step in (1, -1):
+        _walk(volume, coarse, start, step, out)
     return out
 
 
@@ -176,15 +176,11 @@ class _Found:
 def _check(volume: np.ndarray, spacing: tuple[float, ...] = (1.0, 1.0, 1.0)) -> None:
     """Refuse what is not a finite volume of axial slices."""
     if np.ndim(volume) != 3 or 0 in np.shape(volume) or not np.isfinite(volume).all():
-        raise InputError(
-            f"brain mask: expected a finite volume (d, h, w), found shape {np.shape(volume)}"
-            + (" with NaN or infinite values" if np.ndim(volume) == 3 and np.size(volume) else "")
-            + "; give one sequence, and a single slice as (1, h, w)"
-        )
+        fault = " with NaN or infinite values" if np.ndim(volume) == 3 and np.size(volume) else ""
+        found = f"found shape {np.shape(volume)}{fault}"
+        raise InputError(f"brain mask: expected a finite volume (d, h, w), {found}; give a single slice as (1, h, w)")
     if len(spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in spacing):
-        raise InputError(
-            f"brain mask: expected three positive voxel sizes in mm (d, h, w), found {tuple(spacing)}; correct them"
-        )
+        raise InputError(f"brain mask: expected voxel sizes in mm (d, h, w), all positive, found {tuple(spacing)}")
 
 
 def _stride(volume: np.ndarray) -> int:
@@ -199,7 +195,8 @@ def _shrink(volume: np.ndarray, stride: int) -> np.ndarray:
 
 def _foreground_level(volume: np.ndarray) -> float | None:
     """Intensity above which a voxel belongs to the head; None for a volume without structure."""
-    positive = volume[volume > volume.min()]
+    some = volume[:, :: _stride(volume), :: _stride(volume)]
+    positive = some[some > some.min()]
     if positive.size < 50 or np.ptp(positive) == 0:
         return None
     return 0.5 * float(threshold_otsu(np.minimum(positive, np.percentile(positive, 98))))
@@ -314,10 +311,9 @@ def _walk(volume: np.ndarray, coarse: np.ndarray, start: _Found, step: int, out:
             if step < 0 and found.quality < doubtful:
                 other = _slice_mask(volume[k], k, head, level, ruler, skull, last.mask, grow, trust=trust)
                 found = max(found, other, key=lambda one: one.quality)
-        last = found
-        area = last.mask.sum()
+        last, area = found, found.mask.sum()
         widest = max(widest, area)
-        doubts = doubts + 1 if step < 0 and area < 0.65 * widest and last.quality < 0.37 else 0
+        doubts = doubts + 1 if step < 0 and area < 0.65 * widest and found.quality < 0.37 else 0
         if doubts == 2:
             out[k + 1] = False
             return

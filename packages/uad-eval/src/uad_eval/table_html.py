@@ -9,7 +9,8 @@ from uad_eval.protocols import HEALTHY_VALIDATION, LESION_VALIDATION
 from uad_eval.tables import COLUMNS, Column, clear_best
 
 _STYLE = """
-.uad-board {font: 12.5px/1.35 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 100%; overflow-x: auto}
+.uad-board {font: 12.5px/1.35 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 100%;
+  overflow-x: auto}
 .uad-board table {border-collapse: collapse; margin: 0; font: inherit}
 .uad-board th {font-weight: 600; text-align: right; vertical-align: bottom; padding: 5px 4px; max-width: 6.5em;
   font-size: 12px;

@@ -94,7 +94,10 @@ class AE(Method):
     config: AEConfig
     heads: ClassVar[int] = 1
     presets: ClassVar[dict[str, Preset]] = {
-        "quick": Preset(train={"steps": 800, "batch_size": 16, "learning_rate": 2e-3}),
+        "quick": Preset(
+            config={"channels": (16, 32, 64), "latent_dim": 8},
+            train={"steps": 500, "batch_size": 16, "learning_rate": 2e-3},
+        ),
         "paper": Preset(
             config={
                 "channels": (32, 64, 128, 256),
@@ -103,7 +106,7 @@ class AE(Method):
                 "predict_scale": False,
                 "residual": "signed",
             },
-            train={"steps": 30000, "batch_size": 64, "learning_rate": 1e-3},
+            train={"steps": 30000, "batch_size": 64, "learning_rate": 1e-3, "validate_every": 500},
         ),
     }
 

@@ -3,13 +3,13 @@
 Papers: Kascenas, Pugeault, O'Neil, "Denoising autoencoders for unsupervised anomaly detection in brain MRI", MIDL 2022
 (https://openreview.net/forum?id=Bm8-t_ggzVD), and Kascenas et al., "The role of noise in denoising models for anomaly
 detection in medical images", 2023 (https://arxiv.org/abs/2301.08330); the pre-training of Holzschuh et al., "Combining
-anomaly detection and supervised learning for medical image segmentation", MIDL 2023. Trained on healthy slices of 128x128
-scaled by the 99th percentile of the foreground, with Gaussian noise of 16x16 points, standard deviation 0.2.
+anomaly detection and supervised learning for medical image segmentation", MIDL 2023. Healthy slices of 128x128, scaled
+by the 99th percentile of the foreground; Gaussian noise of 16x16 points, standard deviation 0.2.
 
-Deviations: the residual is signed by default, where the papers take the absolute value, because the absolute residual is
-led by what the network smooths everywhere; ``residual="l1"`` is the papers'. Optimised by AdamW with a cosine schedule
-(the papers: Adam with AMSGrad and a cosine schedule). The papers' network of three halvings is ``channels=(64, 128, 256,
-512)`` of the preset ``paper``; ``quick`` is narrower, and folds 2x2 pixels into channels first.
+Deviations: the residual is signed by default, where the papers take the absolute value, because the absolute residual
+is led by what the network smooths everywhere; ``residual="l1"`` is the papers'. Optimised by AdamW with a cosine
+schedule (the papers: Adam with AMSGrad and a cosine schedule). The papers' network of three halvings is
+``channels=(64, 128, 256, 512)``, the preset ``paper``; ``quick`` is narrower and folds 2x2 pixels into channels first.
 """
 
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ class DenoisingUNet(Method):
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
             config={"channels": (16, 32, 64), "fold": 2},
-            train={"steps": 300, "batch_size": 16, "learning_rate": 3e-3, "validate_every": 100},
+            train={"steps": 250, "batch_size": 16, "learning_rate": 3e-3},
         ),
         "paper": Preset(
             train={

@@ -89,7 +89,10 @@ class VAE(AE):
     config: VAEConfig
     heads = 2
     presets: ClassVar[dict[str, Preset]] = {
-        "quick": Preset(train={"steps": 800, "batch_size": 16, "learning_rate": 2e-3}),
+        "quick": Preset(
+            config={"channels": (16, 32, 64), "latent_dim": 8},
+            train={"steps": 500, "batch_size": 16, "learning_rate": 2e-3},
+        ),
         "poster": Preset(
             config={
                 "channels": (32, 64, 128, 256),
@@ -98,7 +101,7 @@ class VAE(AE):
                 "predict_scale": False,
                 "residual": "signed",
             },
-            train={"steps": 30000, "batch_size": 64, "learning_rate": 1e-3},
+            train={"steps": 30000, "batch_size": 64, "learning_rate": 1e-3, "validate_every": 500},
         ),
         "paper": Preset(
             config={
@@ -109,7 +112,7 @@ class VAE(AE):
                 "residual": "signed",
                 "objective": "robust",
             },
-            train={"steps": 30000, "batch_size": 64, "learning_rate": 1e-3},
+            train={"steps": 30000, "batch_size": 64, "learning_rate": 1e-3, "validate_every": 500},
         ),
     }
 
