@@ -130,5 +130,5 @@ def test_an_unknown_name_comes_with_the_nearest():
 
 def test_a_field_is_checked_against_its_annotation():
     check_field("width", 3, float)
-    with pytest.raises(InputError, match="width: expected int, got 3.0"):
+    with pytest.raises(InputError, match=r"width: expected int, got 3\.0"):
         check_field("width", 3.0, int)

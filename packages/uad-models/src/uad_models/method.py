@@ -101,7 +101,8 @@ class MethodConfig:
         for name in values:
             if name not in known:
                 raise InputError(unknown_name("parameter", name, known))
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**fields)
 
 
 class Method(nn.Module):

@@ -14,7 +14,7 @@ ventricles, where a healthy brain is hard to rebuild, and the residual is divide
 Deviations and choices
 ----------------------
 - ``predict_scale`` is on unless a preset turns it off: the plain residual is dominated by the cortex's edges.
-- The code is short (16 numbers): a long one carries the lesion too, into the image and into the expected error.
+- The code is short (8 numbers): a long one carries the lesion too, into the image and into the expected error.
 - The map is ``|x − x̂| / σ``, not Mao's ``(x − x̂)² / σ²``; both rank the voxels of one sequence alike.
 - Preset ``paper`` is the plain autoencoder of S. Kuznetsov's poster "Self-supervised lesion segmentation" (University
   of Sussex) with the size of its best model, 32. The poster names neither widths, loss norm, optimiser nor length of
@@ -60,9 +60,9 @@ class AEConfig(MethodConfig):
         lesions known to be bright); see `residual_map`.
     """
 
-    channels: tuple[int, ...] = (16, 32, 64, 128)
+    channels: tuple[int, ...] = (16, 32, 64)
     latent: Latent = "dense"
-    latent_dim: int = 16
+    latent_dim: int = 8
     reconstruction_loss: Norm = "l2"
     predict_scale: bool = True
     residual: Residual = "l1"

@@ -88,6 +88,8 @@ class VAE(AE):
     Config = VAEConfig
     config: VAEConfig
     heads = 2
+    steps_done: Tensor
+    last_errors: Tensor
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
             config={"channels": (16, 32, 64), "latent_dim": 8},

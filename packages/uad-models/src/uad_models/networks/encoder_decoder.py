@@ -11,6 +11,7 @@ The paper does not say, so chosen here: kernels of 4 with stride 2, kernels of 1
 normalisation, leaky ReLU, and no activation at the end, so that a voxel can be brighter than 1.
 """
 
+import itertools
 import math
 from typing import Literal
 
@@ -64,11 +65,11 @@ class EncoderDecoder(nn.Module):
         down, up = (in_channels, *channels), channels[::-1]
         grid = tuple(side // 2 ** len(channels) for side in size)
         self.memory_format = CHANNELS_LAST[dims]
-        self.encoder = nn.Sequential(*(_halve(dims, *pair) for pair in zip(down[:-1], down[1:], strict=True)))
+        self.encoder = nn.Sequential(*(_halve(dims, *pair) for pair in itertools.pairwise(down)))
         self.heads = nn.ModuleList(_head(latent, dims, channels[-1], grid, latent_dim) for _ in range(heads))
         self.first = _first(latent, dims, channels[-1], grid, latent_dim)
         self.decoder = nn.Sequential(
-            *(_double(dims, *pair) for pair in zip(up[:-1], up[1:], strict=True)),
+            *(_double(dims, *pair) for pair in itertools.pairwise(up)),
             TRANSPOSED[dims](up[-1], out_channels or in_channels, kernel_size=4, stride=2, padding=1),
         )
 
