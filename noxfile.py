@@ -23,7 +23,8 @@ EDITABLE = [
     for package in PACKAGES
     for argument in ("-e", f"packages/{package}" + ("[experiment]" if package == "uad-eval" else ""))
 ]
-CONSTRAINED = ("-c", "constraints.txt")
+# Byte-compiling all of torch takes longer than a session; python compiles what it imports.
+CONSTRAINED = ("--no-compile", "-c", "constraints.txt")
 TEST_TOOLS = ["pytest"]
 LINT_TOOLS = ["ruff", "mypy"]
 

@@ -1,17 +1,24 @@
 """The inside of the skull, for slices that still have scalp and bone and for scans already stripped.
 
-Idea. In every axial slice the brain is a blob of one tissue level, wrapped in a dark ring (fluid and bone) and then
-in scalp. Around the brain's centre the slice is unrolled into rays, and one closed, smooth contour (dynamic
-programming over the angles) is placed where the evidence along the rays says "brain up to here": brain-like and
-moderately bright levels speak for inside; dark ones and nearness to the head's outline against; a fall from bright
-to dark marks the edge. The search begins in the slice that looks most like a brain in a ring and walks up and down
-from it: each slice inherits centre, level and limits from its neighbour, may hardly outgrow it, and keeps what lies
-deep inside it (ventricles, cysts, dark or bright lesions). Above the widest slice the skull is cut obliquely and
-blurs; there the head's outline, taken for a ball with a shell, says how deep the brain lies and where it ends.
-Downwards the walk ends where the inside stops being one tissue with an edge (below the skull base). Lengths are
-relative to the head, so that unknown pixel sizes and slice thicknesses do no harm.
+Idea. In an axial slice the brain is a blob of one level, wrapped in a dark ring (fluid, bone) and in scalp. Seen from
+its centre along rays, one closed smooth contour (dynamic programming over the angles) is placed where the evidence
+says "brain up to here": brain-like and moderately bright levels speak for inside, dark ones and nearness to the head's
+outline against, a fall to dark marks the edge. The search starts in the slice most like a brain in a ring and walks up
+and down: each slice takes centre, level and limits from its neighbour and keeps what lies deep inside it (ventricles,
+cysts, lesions). Above the widest slice, where bone is cut obliquely and blurs, the head's outline, taken for a ball
+with a shell, says how deep the brain lies and where it ends; downwards the walk ends where the inside is no longer one
+tissue with an edge. Lengths are relative to the head, so unknown pixel sizes and slice thicknesses do no harm.
 
-Figures. @FIGURES@
+Figures. LGG (FLAIR heads, 36 patients, also used to set the constants; there is no brain truth, all were judged by
+eye): 0.994 of the lesion pixels lie inside, pooled, at least 0.957 in each patient; pixels 1.8 times brighter than the
+mask's median and not lesion, mostly fat, are 1.0 % of the mask (at most 3.8 %). IXI (T1 heads, 30 people): Dice 0.92
+against brain labels (worst 0.83). All of these, 700 SOOP slices and 6 ms/mni volumes (stripped) are told apart; the
+stripped ones keep a Dice > 0.998 with what is not zero. Time: 1.8 s a patient on one core, 2.9 s for 80 slices.
+
+Where it fails. Up to five slices below the skull base may keep a patch of neck, and fat behind the eyes is partly
+taken in (selecting slices by a fraction of the widest area drops most). Tips of the temporal or frontal lobe are cut
+in some slices. The uppermost blurred slices follow the ball, not the brain. A single head slice must lie above the
+orbits. Wide sulci all around a stripped brain may pass for bone.
 """
 
 from __future__ import annotations
@@ -25,12 +32,8 @@ from skimage.filters import threshold_otsu
 from uad_data.errors import InputError
 
 # Lengths are in head units: the start slice's head is as large as a circle of this diameter; a unit is about 1 mm.
-_HEAD = 170.0
-_SKULL = 10.0
-_ANGLES = 128
-_RADII = 112
-_STEP = 4
-_COARSE = 120
+_HEAD, _SKULL = 170.0, 10.0
+_ANGLES, _RADII, _STEP, _COARSE = 128, 112, 4, 120
 _THETA = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
 _RING_RAYS = 0.65
 
@@ -128,17 +131,13 @@ def head_slice_mask(volume: np.ndarray, spacing: tuple[float, float, float]) -> 
     _check(volume, spacing)
     volume = np.asarray(volume, np.float32) - np.float32(np.min(volume))
     out = np.zeros(volume.shape, bool)
-    floor = _foreground_level(volume)
-    if floor is None:
-        return out
-    stride = _stride(volume)
-    coarse = _shrink(volume, stride)
-    start = _start(volume, coarse, floor, _Ruler(np.array(spacing[1:], float), stride))
+    ruler = _Ruler(np.array(spacing[1:], float), _stride(volume))
+    coarse = _shrink(volume, ruler.stride)
+    start = _start(volume, coarse, ruler)
     if start is None:
         return out
-    out[start.index] = start.mask
     for step in (1, -1):
-        _walk(volume, coarse, start, step, out)
+        _walk(volume, coarse, *start, step, out)
     return out
 
 
@@ -166,7 +165,6 @@ class _Ruler:
 class _Found:
     """A slice's mask, the level of its brain, and how far it is one tissue with an edge all around (quality, 0..1)."""
 
-    index: int
     mask: np.ndarray
     level: float
     ruler: _Ruler
@@ -176,9 +174,8 @@ class _Found:
 def _check(volume: np.ndarray, spacing: tuple[float, ...] = (1.0, 1.0, 1.0)) -> None:
     """Refuse what is not a finite volume of axial slices."""
     if np.ndim(volume) != 3 or 0 in np.shape(volume) or not np.isfinite(volume).all():
-        fault = " with NaN or infinite values" if np.ndim(volume) == 3 and np.size(volume) else ""
-        found = f"found shape {np.shape(volume)}{fault}"
-        raise InputError(f"brain mask: expected a finite volume (d, h, w), {found}; give a single slice as (1, h, w)")
+        found = "NaN or infinite values" if np.ndim(volume) == 3 and np.size(volume) else f"shape {np.shape(volume)}"
+        raise InputError(f"brain mask: expected a finite volume (d, h, w), found {found}; a single slice is (1, h, w)")
     if len(spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in spacing):
         raise InputError(f"brain mask: expected voxel sizes in mm (d, h, w), all positive, found {tuple(spacing)}")
 
@@ -228,10 +225,16 @@ def _polar(image: np.ndarray, centre: np.ndarray, pixel: np.ndarray, outside: fl
     return ndimage.map_coordinates(image, [rows, columns], order=1, mode="constant", cval=outside)
 
 
-def _distance(mask: np.ndarray, centre: np.ndarray, ruler: _Ruler, outside: float = 0.0) -> np.ndarray:
-    """Depth of a coarse mask, counting the frame as its border, along rays from a centre."""
+def _depth(mask: np.ndarray, centre: np.ndarray, ruler: _Ruler) -> np.ndarray:
+    """Depth below a coarse outline, which the frame closes, along rays from a centre."""
     depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=ruler.coarse_pixel)[1:-1, 1:-1]
-    return _polar(depth, centre / ruler.stride, ruler.coarse_pixel, outside)
+    return _polar(depth, centre / ruler.stride, ruler.coarse_pixel)
+
+
+def _signed_distance(mask: np.ndarray, ruler: _Ruler) -> np.ndarray:
+    """Distance to a coarse mask's border, positive inside."""
+    inside = ndimage.distance_transform_edt(mask, sampling=ruler.coarse_pixel)
+    return inside - ndimage.distance_transform_edt(~mask, sampling=ruler.coarse_pixel)
 
 
 def _ring_share(volume: np.ndarray) -> float:
@@ -250,7 +253,7 @@ def _ring_share(volume: np.ndarray) -> float:
         if not head.any():
             continue
         scaled, centre = ruler.scaled_to(head), _centre(head, ruler.stride)
-        rays, depth = _polar(volume[k], centre, scaled.pixel), _distance(head, centre, scaled)
+        rays, depth = _polar(volume[k], centre, scaled.pixel), _depth(head, centre, scaled)
         level = np.median(rays[depth > 20]) if (depth > 20).any() else 0.0
         rim = (depth > 0) & (depth < 30)
         seen = np.where(rim, rays / max(float(level), floor), 0)
@@ -261,40 +264,43 @@ def _ring_share(volume: np.ndarray) -> float:
     return float(np.percentile(shares, 75)) if shares else 0.0
 
 
-def _start(volume: np.ndarray, coarse: np.ndarray, floor: float, ruler: _Ruler) -> _Found | None:
+def _start(volume: np.ndarray, coarse: np.ndarray, ruler: _Ruler) -> tuple[int, _Found] | None:
     """Find the slice that looks most like a brain that fills a ring, out of a dozen."""
+    floor = _foreground_level(volume)
+    if floor is None:
+        return None
     # The lowest quarter of a stack is face and neck; a homogeneous neck would pass for a brain.
     lowest = len(volume) // 4
     indices = np.unique(np.linspace(lowest, len(volume) - 1, min(len(volume) - lowest, 12)).astype(int))
     heads = {int(k): _outline(coarse[k], floor) for k in indices}
     largest = max(head.sum() for head in heads.values())
     heads = {k: head for k, head in heads.items() if head.sum() >= max(0.7 * largest, 30)}
-    levels = {}
-    for k, head in heads.items():
-        rays = _polar(coarse[k], _centre(head), ruler.scaled_to(head).coarse_pixel)
-        levels[k] = float(np.median(rays[:, :40]))
+    rays = {k: _polar(coarse[k], _centre(head), ruler.scaled_to(head).coarse_pixel) for k, head in heads.items()}
+    levels = {k: float(np.median(r[:, :40])) for k, r in rays.items()}
     # A large bright lesion lifts a slice's own level; the other slices know better.
     usual = float(np.median(list(levels.values()))) if levels else 0.0
     best = None
     for k, head in heads.items():
         level = min(levels[k], 1.25 * usual)
-        if level <= floor:
-            continue
         inner = _outline(coarse[k], 0.35 * level)
-        found = _slice_mask(volume[k], k, inner, level, ruler.scaled_to(head), _SKULL)
+        if level <= floor or not inner.any():
+            continue
+        centre = _centre(inner, ruler.stride)
+        found = _slice_mask(volume[k], inner, level, ruler.scaled_to(head), _SKULL, centre)
         quality = found.quality * (found.mask.sum() / (inner.sum() * ruler.stride**2)) ** 3
         if quality > 0 and (best is None or quality > best[0]):
-            best = quality, found
-    return best[1] if best else None
+            best = quality, k, found
+    return best[1:] if best else None
 
 
-def _walk(volume: np.ndarray, coarse: np.ndarray, start: _Found, step: int, out: np.ndarray) -> None:
+def _walk(volume: np.ndarray, coarse: np.ndarray, index: int, start: _Found, step: int, out: np.ndarray) -> None:
     """Carry the mask from slice to slice until the brain ends, filling `out`."""
+    out[index] = start.mask
     last, ruler, widest, doubts = start, start.ruler, start.mask.sum(), 0
-    for k in range(start.index + step, len(volume) if step > 0 else -1, step):
+    for k in range(index + step, len(volume) if step > 0 else -1, step):
         area = last.mask.sum()
-        near = last.mask[:: ruler.stride, :: ruler.stride]
-        core = coarse[k][ndimage.distance_transform_edt(near, sampling=ruler.coarse_pixel) > 4]
+        near = _signed_distance(last.mask[:: ruler.stride, :: ruler.stride], ruler)
+        core = coarse[k][near > 4]
         if core.size < 20:
             return
         level = float(np.clip(np.median(core), 0.7 * last.level, 1.4 * last.level))
@@ -305,19 +311,19 @@ def _walk(volume: np.ndarray, coarse: np.ndarray, start: _Found, step: int, out:
             return
         # Sections shrink away from the widest one: upwards strictly; downwards the temporal poles may appear.
         grow = 4.0 if area > 0.93 * widest else (1.0 if step > 0 else 3.0)
-        found = _slice_mask(volume[k], k, head, level, ruler, skull, last.mask, grow)
+        centre = _centre(last.mask)
+        found = _slice_mask(volume[k], head, level, ruler, skull, centre, near, grow)
         # Below the frontal lobes a section can lose its front half at once: in doubt, trust the neighbour less.
         for doubtful, trust in ((0.65, 0.5), (0.4, 0.0)):
             if step < 0 and found.quality < doubtful:
-                other = _slice_mask(volume[k], k, head, level, ruler, skull, last.mask, grow, trust=trust)
+                other = _slice_mask(volume[k], head, level, ruler, skull, centre, near, grow, trust)
                 found = max(found, other, key=lambda one: one.quality)
         last, area = found, found.mask.sum()
         widest = max(widest, area)
         doubts = doubts + 1 if step < 0 and area < 0.65 * widest and found.quality < 0.37 else 0
         if doubts == 2:
             out[k + 1] = False
-            return
-        if area < 0.06 * widest:
+        if doubts == 2 or area < 0.06 * widest:
             return
         out[k] = last.mask
 
@@ -330,52 +336,44 @@ def _oblique_skull(radius: float) -> float | None:
 
 def _slice_mask(
     image: np.ndarray,
-    index: int,
     head: np.ndarray,
     level: float,
     ruler: _Ruler,
     skull: float,
-    neighbour: np.ndarray | None = None,
+    centre: np.ndarray,
+    near: np.ndarray | None = None,
     grow: float = 0.0,
     trust: float = 1.0,
 ) -> _Found:
-    """Outline the brain in one slice, near its neighbour's mask where there is one."""
-    centre = _centre(head, ruler.stride) if neighbour is None else _centre(neighbour)
+    """Outline the brain in one slice; `near`: coarse signed distance to its neighbour's mask, if any."""
     rays = _polar(ndimage.gaussian_filter(image / level, 0.7 / ruler.pixel), centre, ruler.pixel)
-    depth = _distance(head, centre, ruler)
+    depth = _depth(head, centre, ruler)
     evidence = np.interp(rays, [0.35, 0.55, 0.75, 1.3, 1.8, 2.3, 3.0], [-1.2, -0.2, 0.5, 0.5, 0.1, 0.1, -0.3])
     evidence += np.interp(depth, [0, 0.4 * skull, skull], [-3, -2, 0])
-    limit = np.zeros(rays.shape)
-    if neighbour is None:
+    if near is None:
         evidence += np.interp(depth, [skull, 1.8 * skull], [0, 0.3])
+        bound = np.zeros(rays.shape)
     else:
-        near = neighbour[:: ruler.stride, :: ruler.stride]
-        evidence += np.interp(_distance(near, centre, ruler), [8, 16], [0, trust])
-        away = ndimage.distance_transform_edt(~near, sampling=ruler.coarse_pixel)
-        away = _polar(away, centre / ruler.stride, ruler.coarse_pixel, 99.0)
-        limit = 2 * np.maximum(away - grow, 0) ** 2
-    fall = _fall(np.clip(rays, 0, 1.3))
-    radius = _contour(evidence.cumsum(1) + 4 * fall - limit)
+        within = _polar(near, centre / ruler.stride, ruler.coarse_pixel, -99.0)
+        evidence += np.interp(within, [8, 16], [0, trust])
+        bound = 2 * np.maximum(-within - grow, 0) ** 2
+    # Mean of the three samples up to a radius, less the mean of the next three.
+    total = np.pad(np.clip(rays, 0, 1.3).cumsum(1), ((0, 0), (3, 3)), mode="edge")
+    fall = (2 * total[:, 3:-3] - total[:, :-6] - total[:, 6:]) / 3
+    radius = _contour(evidence.cumsum(1) + 4 * fall - bound)
     inside = rays[np.arange(_RADII) <= radius[:, None] - 3]
-    middle = np.median(inside) if inside.size > 50 else 0.0
-    alike = (np.abs(inside - middle) < 0.35 * middle).mean() if middle > 0 else 0.0
+    middle = np.median(inside) if inside.size else 0.0
+    alike = (np.abs(inside / middle - 1) < 0.35).mean() if middle > 0 else 0.0
     ringed = (fall[np.arange(_ANGLES), radius] > 0.2).mean()
     # Closing over some 20 degrees takes sulci in.
     mask = _fill(ndimage.grey_closing(radius, 7, mode="wrap") + 0.5, centre, ruler.pixel, image.shape)
     mask &= head.repeat(ruler.stride, 0).repeat(ruler.stride, 1)[: image.shape[0], : image.shape[1]]
-    return _Found(index, _largest(mask), level, ruler, float(alike * ringed))
-
-
-def _fall(rays: np.ndarray, width: int = 3) -> np.ndarray:
-    """Mean of the last few samples up to a radius minus the mean of the next few."""
-    total = np.pad(rays.cumsum(1), ((0, 0), (width, width)), mode="edge")
-    return (2 * total[:, width:-width] - total[:, : -2 * width] - total[:, 2 * width :]) / width
+    return _Found(_largest(mask), level, ruler, float(alike * ringed))
 
 
 def _contour(score: np.ndarray, stiffness: float = 0.12) -> np.ndarray:
     """Radius per angle of the closed contour with the highest score, less the squared steps between neighbours."""
-    steps = np.arange(-_STEP, _STEP + 1)[:, None]
-    radii = np.arange(_RADII)
+    steps, radii = np.arange(-_STEP, _STEP + 1)[:, None], np.arange(_RADII)
     # Half a turn more than one, of which the ends are dropped: the contour closes without a second pass.
     score = np.concatenate([score, score[: _ANGLES // 2]])
     back = np.zeros((len(score), _RADII), int)
@@ -387,12 +385,10 @@ def _contour(score: np.ndarray, stiffness: float = 0.12) -> np.ndarray:
         choice = ways.argmax(0)
         back[angle] = radii + choice - _STEP
         total[:] = ways[choice, radii] + score[angle]
-    path = np.zeros(len(score), int)
-    path[-1] = total.argmax()
+    path = np.full(len(score), total.argmax())
     for angle in range(len(score) - 1, 0, -1):
         path[angle - 1] = back[angle, path[angle]]
-    quarter = _ANGLES // 4
-    return np.roll(path[quarter : quarter + _ANGLES], quarter)
+    return np.roll(path[_ANGLES // 4 :][:_ANGLES], _ANGLES // 4)
 
 
 def _fill(radius: np.ndarray, centre: np.ndarray, pixel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

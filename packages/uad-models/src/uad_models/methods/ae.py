@@ -32,7 +32,7 @@ from uad_data.errors import InputError
 from uad_models.method import Method, MethodConfig, Preset, Residual, brain_of, residual_map
 from uad_models.networks.encoder_decoder import EncoderDecoder, Latent
 
-SMALLEST_SCALE = 0.01  # of the 99th percentile: keeps the likelihood of a flat region finite
+SMALLEST_SCALE = 0.02  # of the 99th percentile, below a scan's noise: keeps the likelihood of a flat region finite
 
 Norm = Literal["l1", "l2"]
 
