@@ -105,8 +105,7 @@ def stripped_mask(volume: np.ndarray) -> np.ndarray:
     volume = np.asarray(volume, np.float32)
     border = np.concatenate([volume[:, [0, -1]].ravel(), volume[:, :, [0, -1]].ravel()])
     contrast = np.abs(volume - np.median(border))
-    mask = contrast > 0.01 * np.percentile(contrast, 99.5)
-    return np.stack([ndimage.binary_fill_holes(one) for one in mask])
+    return np.stack([ndimage.binary_fill_holes(one) for one in contrast > 0.01 * np.percentile(contrast, 99.5)])
 
 
 def head_slice_mask(volume: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
