@@ -101,7 +101,7 @@ def _key(board: pd.DataFrame, shown: list[Column]) -> dict[str, str]:
     texts = {
         "average_precision": "average precision of the anomaly map." + chance,
         "auroc": "area under the ROC curve of the anomaly map; flatters every method where lesions are small.",
-        "best_dice": "Dice of the map at the threshold that is best on the test scans themselves: an upper bound for the "
+        "best_dice": "Dice at the threshold that is best on the test scans themselves: an upper bound for a "
         "threshold alone, before opening, closing and the removal of small objects, which can raise it further.",
         "dice_lesion_validation": "threshold chosen for the best Dice on labelled validation scans.",
         "dice_healthy_validation": f"threshold that {share} of healthy validation voxels exceed; no lesion was seen.",
