@@ -1,5 +1,7 @@
 """Where to compute: Lightning Fabric on the devices asked for, or a plain message why not."""
 
+from typing import Any, cast
+
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -35,7 +37,7 @@ def open_fabric(
         return Fabric(
             accelerator=accelerator,
             devices=devices,
-            precision=precision,  # type: ignore[arg-type]
+            precision=cast(Any, precision),
             # A stage or a group need not use all weights, which plain DDP does not allow.
             strategy="ddp_find_unused_parameters_true" if devices > 1 else "auto",
             loggers=logger,
