@@ -40,6 +40,89 @@ def write_picture(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def touch(tmp_path: Path) -> Callable[..., None]:
+    """Make empty files below tmp_path."""
+
+    def make(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+
+    return make
+
+
+@pytest.fixture
+def write_text(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Write a text file, such as a table, below tmp_path."""
+
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_series(tmp_path: Path) -> Callable[..., Path]:
+    """Write a DICOM series below tmp_path: a stack of 8x7 slices from array (k, rows, columns), 2 mm apart."""
+    itk = pytest.importorskip("SimpleITK")
+
+    def write(
+        folder,
+        array=None,
+        *,
+        uid="1.2.3",
+        description="CT Plain",
+        modality="CT",
+        patient="P1",
+        study="1.2",
+        date="20200102",
+        number="3",
+        origin=(-10.0, -20.0, 5.0),
+        axes=((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+        step=(0.0, 0.0, 2.0),
+        places=None,
+        suffix=".dcm",
+    ):
+        path = tmp_path / folder
+        path.mkdir(parents=True, exist_ok=True)
+        if array is None:
+            array = np.random.default_rng(0).integers(0, 1000, (4, 8, 7))
+        tags = {
+            "0008|0060": modality,
+            "0008|103e": description,
+            "0010|0020": patient,
+            "0020|000d": study,
+            "0020|000e": uid,
+            "0008|0020": date,
+            "0020|0011": number,
+            "0020|0037": "\\".join(str(value) for axis in axes[:2] for value in axis),
+        }
+        if modality == "CT":
+            tags |= {"0028|1052": "-1024", "0028|1053": "1"}
+        for k, pixels in enumerate(array):
+            image = itk.GetImageFromArray(np.asarray(pixels, np.int16))
+            image.SetSpacing((0.5, 0.75))
+            at = k if places is None else places[k]
+            position = np.array(origin) + at * np.array(step)
+            for tag, value in (tags | {"0020|0032": "\\".join(f"{value:.6f}" for value in position)}).items():
+                image.SetMetaData(tag, value)
+            image.SetMetaData("0020|0013", str(k + 1))
+            image.SetMetaData("0008|0018", f"{uid}.{k + 1}")
+            writer = itk.ImageFileWriter()
+            writer.SetImageIO("GDCMImageIO")
+            writer.KeepOriginalImageUIDOn()
+            # Names run against the order of the slices: only their places count.
+            writer.SetFileName(str(path / f"IM{len(array) - k:04d}{suffix}"))
+            writer.Execute(image)
+        return path
+
+    return write
+
+
+@pytest.fixture
 def mask() -> np.ndarray:
     """Give a NIfTI mask with one lesion voxel, for the fixtures' default shape."""
     labels = np.zeros((4, 5, 6), np.uint8)

@@ -72,3 +72,19 @@ def test_brain_labels_lie_on_the_scan(real):
     assert array[brain].mean() > 1.5 * array[~brain].mean()
     # The top of the image is above the brain, the neck below it.
     assert brain.any(axis=(1, 2)).argmax() > brain[::-1].any(axis=(1, 2)).argmax()
+
+
+def test_ixi(real, tmp_path):
+    cohort = index_layout("ixi", real / "ixi", tmp_path / "ixi.csv")
+    assert len(cohort) == 30
+    assert set(cohort.table["pathology"]) == {"healthy"}
+    scan = cohort.load(0)
+    # The brain is the independent segmentation, about a litre and a half.
+    assert 1000 < scan.brain.sum() * scan.voxel_ml < 2000
+
+
+def test_mslub(real, tmp_path):
+    cohort = index_layout("mslub", real / "ms/mni", tmp_path / "mslub.csv")
+    assert cohort.table["subject"].tolist() == ["patient07", "patient19"]
+    assert cohort.row_modalities(1) == ("flair", "t1")
+    assert cohort.load(1, ("flair", "t1")).lesion.any()

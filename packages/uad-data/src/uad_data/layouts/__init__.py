@@ -10,14 +10,65 @@ from pathlib import Path
 
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
-from uad_data.layouts import brats, images_masks, kaggle_3m, nifti_folder
+from uad_data.layouts import (
+    adni,
+    atlas_2,
+    bids,
+    brats,
+    cq500,
+    csv_table,
+    ct_ich,
+    dicom_series,
+    fastmri_plus,
+    ibc,
+    images_masks,
+    isbi_2015,
+    ixi,
+    kaggle_3m,
+    kirby_21,
+    mood,
+    mslub,
+    msseg_2016,
+    nifti_folder,
+    oasis_3,
+    wmh,
+)
 from uad_data.layouts.layout import Layout
 from uad_data.split import split_by_subject
 
 __all__ = ["LAYOUTS", "Layout", "index_layout"]
 
 LAYOUTS: dict[str, Layout] = {
-    layout.name: layout for layout in (brats.LAYOUT, kaggle_3m.LAYOUT, images_masks.LAYOUT, nifti_folder.LAYOUT)
+    layout.name: layout
+    for layout in (
+        # Your own data.
+        images_masks.LAYOUT,
+        nifti_folder.LAYOUT,
+        csv_table.LAYOUT,
+        bids.LAYOUT,
+        dicom_series.LAYOUT,
+        # Tumours.
+        brats.LAYOUT,
+        kaggle_3m.LAYOUT,
+        # Multiple sclerosis, white matter, stroke.
+        msseg_2016.LAYOUT,
+        isbi_2015.LAYOUT,
+        mslub.LAYOUT,
+        wmh.LAYOUT,
+        atlas_2.LAYOUT,
+        # Several pathologies.
+        fastmri_plus.LAYOUT,
+        # CT.
+        cq500.LAYOUT,
+        ct_ich.LAYOUT,
+        # Healthy people, and ageing.
+        ixi.LAYOUT,
+        kirby_21.LAYOUT,
+        ibc.LAYOUT,
+        mood.LAYOUT,
+        oasis_3.LAYOUT,
+        adni.LAYOUT,
+    )
 }
 
 
@@ -36,7 +87,7 @@ def index_layout(
     name : str
         A layout's name.
     folder : str or Path
-        The data set.
+        The data set; for a layout that takes one, also a file.
     out : str or Path
         The table to write.
     seed : int
@@ -59,8 +110,9 @@ def index_layout(
         hint = f"; nearest: {', '.join(near)}" if near else ""
         raise InputError(f"layout {name!r}: expected one of {', '.join(LAYOUTS)}{hint}")
     root = Path(os.path.abspath(folder))
-    if not root.is_dir():
+    layout = LAYOUTS[name]
+    if not (root.is_dir() or (layout.takes_file and root.is_file())):
         raise InputError(f"{folder}: expected a folder with the data set, found none at this place; check the path")
-    table = split_by_subject(LAYOUTS[name].index(root), fractions=fractions, seed=seed)
+    table = split_by_subject(layout.index(root), fractions=fractions, seed=seed)
     Cohort(table, root).write(out)
     return Cohort.read(out)

@@ -26,6 +26,8 @@ class Layout:
     index : callable
         Takes the folder and returns one row per scan, with absolute paths, as `Cohort` describes, without splits.
         Raises InputError for a folder that is empty or incomplete.
+    takes_file : bool
+        Whether `index` takes a file as well as a folder.
     """
 
     name: str
@@ -34,3 +36,4 @@ class Layout:
     how_to_get: str
     healthy: str
     index: Callable[[Path], pd.DataFrame]
+    takes_file: bool = False

@@ -3,7 +3,9 @@
 A *source* names one volume: a NIfTI file (``.nii``, ``.nii.gz``), a picture (one axial slice, or one slice per page
 of a multi-page TIFF), or a stack of pictures, one slice each, given by wildcards in the file name and taken in
 natural order (``slice_2`` before ``slice_10``). A picture may end in ``#k`` to take its channel k:
-``"case7/case7_*[0-9].tif#1"``.
+``"case7/case7_*[0-9].tif#1"``. It may also be a folder of DICOM slices, with ``#<SeriesInstanceUID>`` where the folder
+holds several series, a MetaImage file (``.mha``), or a volume of fastMRI (``.h5``) or its boxes
+(``brain.csv#<volume>.h5``).
 """
 
 from pathlib import Path
@@ -13,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uad_data.errors import InputError
-from uad_data.readers import nifti, pictures
+from uad_data.readers import dicom, fastmri, mha, nifti, pictures
 from uad_data.readers.values import check_image, check_labels
 
-__all__ = ["read_affine", "read_labels", "read_volume", "source_files", "write_like"]
+__all__ = ["map_ending", "read_affine", "read_labels", "read_volume", "source_files", "write_like"]
 
 Source = str | Path
 
@@ -27,7 +29,7 @@ def read_volume(source: Source) -> tuple[NDArray[np.float32], NDArray[np.float64
     Parameters
     ----------
     source : str or Path
-        A NIfTI file, a picture, or a stack of pictures.
+        A NIfTI file, a picture, a stack of pictures, a folder of DICOM slices, or another source as above.
 
     Returns
     -------
@@ -81,7 +83,8 @@ def write_like(path_out: str | Path, array: NDArray, reference: Source) -> None:
     Parameters
     ----------
     path_out : str or Path
-        The new file: ``.nii`` or ``.nii.gz`` for a NIfTI reference, ``.tif`` for pictures (one page per slice).
+        The new file: ``.tif`` for pictures (one page per slice), else ``.nii`` or ``.nii.gz``. DICOM, MetaImage and
+        fastMRI references become NIfTI on their own grid.
     array : ndarray, shape (d, h, w)
         As `read_volume` gave the reference. Written as uint8 if it is bool or uint8, else as float32.
     reference : str or Path
@@ -96,6 +99,11 @@ def write_like(path_out: str | Path, array: NDArray, reference: Source) -> None:
     _format_of(reference).write_like(Path(path_out), array.astype(dtype), str(reference))
 
 
+def map_ending(source: Source) -> str:
+    """Give the ending that a map written by `write_like` has: ``.tif`` for pictures, else ``.nii.gz``."""
+    return ".tif" if _format_of(source) is pictures else ".nii.gz"
+
+
 def source_files(source: Source) -> list[Path]:
     """List the files behind a source, in slice order; InputError if there is none."""
     return _format_of(source).files(str(source))
@@ -103,8 +111,11 @@ def source_files(source: Source) -> list[Path]:
 
 def _format_of(source: Source) -> ModuleType:
     """Choose the reader by the ending of the name."""
-    for reader in (nifti, pictures):
+    for reader in (nifti, pictures, mha, fastmri, dicom):
         if reader.handles(str(source)):
             return reader
-    endings = ", ".join((*nifti.SUFFIXES, *pictures.SUFFIXES))
-    raise InputError(f"{source}: expected a file ending in one of {endings}; convert it first (DICOM: dcm2niix)")
+    endings = ", ".join((*nifti.SUFFIXES, *pictures.SUFFIXES, *mha.SUFFIXES, ".h5"))
+    raise InputError(
+        f"{source}: expected a file ending in one of {endings}, or a folder of DICOM slices, found neither; "
+        "check the path, or convert the file first"
+    )
