@@ -3,15 +3,51 @@
 Paper: Kascenas et al., "The role of noise in denoising models for anomaly detection in medical images", Medical Image
 Analysis 2023 (https://arxiv.org/abs/2301.08330), as used by Holzschuh et al., MIDL 2023: noise drawn at 16x16 per pixel
 and channel, upsampled bilinearly to the image, randomly shifted so that the upsampling leaves no fixed pattern.
+
+Deviations: every image has its own shift (the authors' code shifts a batch alike); volumes are enlarged trilinearly.
+Enlarging and shifting are one matrix product per axis, because both are linear and act on each axis by itself.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-_LINEAR = {2: "bilinear", 3: "trilinear"}
+from uad_data.corruptions.corruption import add_inside, corruption
+from uad_data.corruptions.draws import integers, normal
 
 
+def enlarge(coarse: Tensor, size: Sequence[int], shift: Tensor) -> Tensor:
+    """Enlarge noise linearly to the size of an image, then shift it with wrap-around.
+
+    Parameters
+    ----------
+    coarse : Tensor
+        ``(b, c, r, ...)`` float32, r points along each spatial axis.
+    size : sequence of int
+        Size ``*s`` of the image.
+    shift : Tensor
+        ``(b, n)`` int64, voxels towards higher index along each axis.
+
+    Returns
+    -------
+    Tensor
+        ``(b, c, *s)`` float32.
+    """
+    noise = coarse
+    for axis, side in enumerate(size, start=2):
+        points = coarse.shape[axis]
+        place = (torch.arange(side, device=coarse.device) - shift[:, axis - 2, None]) % side
+        place = ((place + 0.5) * (points / side) - 0.5).clamp(0, points - 1)
+        # Linear interpolation: a point's weight falls from 1 to 0 over the distance to the next.
+        weights = 1 - (place[:, None] - torch.arange(points, device=coarse.device)[:, None]).abs_()
+        # The axis in hand is brought last, so that it is the one that the product runs over.
+        rows = noise.movedim(axis, -1)
+        noise = (rows.flatten(1, -2) @ weights.relu_()).view(*rows.shape[:-1], side).movedim(-1, axis)
+    return noise.contiguous()
+
+
+@corruption
 def coarse_noise(
     image: Tensor,
     brain: Tensor,
@@ -25,27 +61,29 @@ def coarse_noise(
     Parameters
     ----------
     image : Tensor
-        ``(b, c, *s)``, ``*s`` being ``(h, w)`` or ``(d, h, w)``; 0 outside the brain.
+        ``(b, c, *s)``, ``*s`` being ``(h, w)`` or ``(d, h, w)``.
     brain : Tensor
         ``(b, 1, *s)`` bool.
     sd : float
-        Standard deviation of the coarse noise, in the unit of the image, at least 0.
+        Standard deviation of the noise as drawn, in the unit of the image, at least 0; enlarging averages, so that the
+        noise added is a little weaker.
     resolution : int
         Points per axis that the noise is drawn at, at least 1.
     generator : torch.Generator, optional
-        Source of the noise, on the image's device.
+        Source of the noise.
 
     Returns
     -------
     Tensor
         Like `image`. Every image and channel has its own noise; every image its own shift, with wrap-around.
+
+    Raises
+    ------
+    InputError
+        If the shapes or types of image and brain do not fit.
     """
-    size, device = image.shape[2:], image.device
-    coarse = torch.randn((*image.shape[:2], *[resolution] * len(size)), generator=generator, device=device)
-    noise = functional.interpolate(coarse * sd, size=size, mode=_LINEAR[len(size)], align_corners=False)
-    shifts = [torch.randint(side, (len(image),), generator=generator, device=device) for side in size]
-    for axis, (side, shift) in enumerate(zip(size, shifts, strict=True), start=2):
-        place = (torch.arange(side, device=device) - shift[:, None]) % side
-        index = place.reshape(len(image), 1, *[side if other == axis else 1 for other in range(2, image.ndim)])
-        noise = noise.gather(axis, index.expand_as(noise))
-    return image + noise.to(image.dtype) * brain
+    size = image.shape[2:]
+    coarse = normal((*image.shape[:2], *[resolution] * len(size)), generator, image.device)
+    shift = torch.stack([integers(0, side - 1, (len(image),), generator, image.device) for side in size], dim=1)
+    noise = enlarge(coarse.mul_(sd), size, shift)
+    return add_inside(image, brain, noise)
