@@ -18,10 +18,9 @@ nox.options.reuse_existing_virtualenvs = True
 
 ROOT = pathlib.Path(__file__).parent
 PACKAGES = ["uad-data", "uad-models", "uad-postproc", "uad-eval"]
+EXTRAS = {"uad-data": "[torch,augmentation,fastmri,dask]", "uad-eval": "[experiment]"}
 EDITABLE = [
-    argument
-    for package in PACKAGES
-    for argument in ("-e", f"packages/{package}" + ("[experiment]" if package == "uad-eval" else ""))
+    argument for package in PACKAGES for argument in ("-e", f"packages/{package}{EXTRAS.get(package, '')}")
 ]
 # Byte-compiling all of torch takes longer than a session; python compiles what it imports.
 CONSTRAINED = ("--no-compile", "-c", "constraints.txt")
@@ -117,7 +116,7 @@ def lowest(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks; real-data ones read UAD_REAL_DATA."""
-    session.install(*CONSTRAINED, *EDITABLE)
+    session.install(*CONSTRAINED, "-r", "benchmarks/requirements.txt", *EDITABLE)
     for script in sorted((ROOT / "benchmarks").glob("*.py")):
         session.run("python", str(script.relative_to(ROOT)), *session.posargs)
 

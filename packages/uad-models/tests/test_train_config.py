@@ -32,6 +32,9 @@ def test_a_warm_up_longer_than_the_run_is_allowed():
         ({"ema_decay": 1.0}, "ema_decay: expected at least 0 and below 1"),
         ({"patience": -1}, "patience: expected at least 0"),
         ({"batch_size": 9, "devices": 2}, "batch_size: expected a multiple of devices = 2, got 9"),
+        ({"workers": -1}, "workers: expected at least 0"),
+        ({"patch": (8, 0)}, "patch: expected sides of at least 1"),
+        ({"augmentation": "nnunt"}, "did you mean nnunet"),
         ({"schedule": "cosinus"}, "did you mean cosine"),
         ({"learning_rte": 1.0}, "unknown training parameter 'learning_rte': did you mean learning_rate"),
     ],
@@ -39,3 +42,7 @@ def test_a_warm_up_longer_than_the_run_is_allowed():
 def test_values_that_are_not_valid_are_refused(values, message):
     with pytest.raises(InputError, match=message):
         TrainConfig.from_dict(values)
+
+
+def test_a_patch_may_come_from_json():
+    assert TrainConfig.from_dict({"patch": [8, 8]}).patch == (8, 8)

@@ -1,6 +1,7 @@
 import csv
 import itertools
 import json
+import multiprocessing
 import random
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from uad_models import methods, training
 from uad_models.checkpoint import load_tensors, save_tensors
 from uad_models.feeding import Feeder
 from uad_models.registry import create
-from uad_models.run_folder import CHECKPOINT, MODEL, RunConfig
+from uad_models.run_folder import CHECKPOINT, MODEL, RunConfig, load_run
 from uad_models.train_config import TrainConfig
 from uad_models.training import fit
 from uad_models.training_stage import Stage
@@ -165,6 +166,67 @@ def test_an_interrupted_run_resumes_in_any_stage(store, tmp_path, toy, monkeypat
     assert toy.calls == whole[-len(toy.calls) :]
     if interrupt_at > 6:
         assert len(toy.calls) < len(whole)
+
+
+def test_augmented_training_gives_the_same_bits_with_workers_and_when_resumed(store, tmp_path, toy, monkeypatch):
+    pytest.importorskip("batchgeneratorsv2")
+    train = {"augmentation": "nnunet", "accumulate": 2}
+    fit("toy", store, tmp_path / "plain", train=train | {"augmentation": "none"}, progress=False)
+    fit("toy", store, tmp_path / "whole", train=train, progress=False)
+    plain, whole = history(tmp_path / "plain"), history(tmp_path / "whole")
+    assert plain[0]["train_model_loss"] != whole[0]["train_model_loss"]
+    toy.calls.clear()
+    monkeypatch.setattr(toy, "interrupt_at", 14)  # in step 3 of the first stage
+    with pytest.raises(KeyboardInterrupt):
+        fit("toy", store, tmp_path / "workers", train=train | {"workers": 1}, progress=False)
+    assert not multiprocessing.active_children()
+    monkeypatch.setattr(toy, "interrupt_at", None)
+    fit("toy", store, tmp_path / "workers", train=train, progress=False)
+    assert_same_run(tmp_path / "whole", tmp_path / "workers")
+
+
+def test_validation_is_not_augmented(store, tmp_path, hill):
+    pytest.importorskip("batchgeneratorsv2")
+    train = hill | {"steps": 1, "learning_rate": 1e-9}
+    fit("level", store, tmp_path / "plain", train=train, progress=False)
+    fit("level", store, tmp_path / "augmented", train=train | {"augmentation": "nnunet"}, progress=False)
+    plain, augmented = (history(tmp_path / name)[0] for name in ("plain", "augmented"))
+    assert plain["val_loss"] == augmented["val_loss"]
+    assert plain["train_loss"] != augmented["train_loss"]
+
+
+def test_a_network_for_any_size_trains_on_patches_and_is_used_on_whole_images(store, tmp_path):
+    config = {"channels": (8, 8), "fold": 1}
+    method = fit("denoising_unet", store, tmp_path, config=config, train=SHORT | {"patch": (8, 8)}, progress=False)
+    assert method.config.size == (16, 16)
+    assert method.anomaly_map(torch.rand(1, 1, 16, 16)).shape == (1, 1, 16, 16)
+    assert load_run(tmp_path)[1].train["patch"] == [8, 8]
+
+
+@pytest.mark.parametrize(
+    ("method", "patch", "message"),
+    [
+        ("ae", (8, 8), "method 'ae' takes images of one size only"),
+        ("denoising_unet", (8, 32), r"patch: expected 2 sides up to \(16, 16\)"),
+        ("denoising_unet", (8, 9), "9"),
+    ],
+)
+def test_a_patch_that_the_method_cannot_take_is_refused(store, tmp_path, method, patch, message):
+    with pytest.raises(InputError, match=message):
+        fit(method, store, tmp_path / "run", train=SHORT | {"patch": patch}, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_from_before_augmentation_is_the_same_run(store, tmp_path, monkeypatch):
+    fit("ae", store, tmp_path, config=SMALL, train=SHORT, progress=False)
+    written = json.loads((tmp_path / "config.json").read_text())
+    for name in ("augmentation", "workers", "patch"):
+        del written["train"][name]
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    monkeypatch.setattr(Stage, "step", None)
+    fit("ae", store, tmp_path, config=SMALL, train=SHORT | {"workers": 2}, progress=False)
+    with pytest.raises(InputError, match=r"train\.augmentation = None, now train\.augmentation = 'nnunet'"):
+        fit("ae", store, tmp_path, config=SMALL, train=SHORT | {"augmentation": "nnunet"}, progress=False)
 
 
 PROCESSES = """

@@ -127,6 +127,8 @@ class Method(nn.Module):
         Names of its training stages, in order.
     presets
         Preset name to settings; there is always ``"quick"``.
+    any_size
+        True for a method that takes images of other sizes than its config's, and so can be trained on patches.
     """
 
     name: ClassVar[str]
@@ -134,6 +136,7 @@ class Method(nn.Module):
     trained: ClassVar[bool] = True
     stages: ClassVar[tuple[str, ...]] = ("fit",)
     presets: ClassVar[dict[str, Preset]] = {"quick": Preset()}
+    any_size: ClassVar[bool] = False
 
     def __init__(self, config: MethodConfig) -> None:
         super().__init__()

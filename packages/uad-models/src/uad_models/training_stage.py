@@ -93,7 +93,16 @@ class Stage:
         self._sums: dict[str, Tensor] = {}
         self._streams = (seed, index)
         self._generator = torch.Generator(fabric.device)
-        self._train, self._val = (self._feeder(store, split) for split in ("train", "val"))
+        self._val = self._feeder(store, "val")
+        # Groups take turns on the same batches.
+        keep = config.accumulate if len(self.optimisers) > 1 else 0
+        self._train = self._feeder(
+            store,
+            "train",
+            augmentation=config.augmentation,
+            workers=config.workers,
+            keep=keep,
+        )
 
     def step(self, step: int) -> None:
         """Take one optimiser step in every group, in turn.
@@ -202,13 +211,17 @@ class Stage:
         self._sums = {name: tensor.to(device) for name, tensor in part("sum", tensors).items()}
         restore_optimisers(self.optimisers, part("optimiser", tensors))
 
+    def close(self) -> None:
+        """End the processes that make batches ahead of time."""
+        self._train.close()
+
     def _optimiser(self, parameters: list[nn.Parameter]) -> AdamW:
         """AdamW, fused where the precision's loss scaling and the device allow it."""
         fused = self.fabric.device.type in ("cpu", "cuda") and self.config.precision != "16-mixed"
         config = self.config
         return AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
 
-    def _feeder(self, store: ArrayStore, split: str) -> Feeder:
+    def _feeder(self, store: ArrayStore, split: str, **training: Any) -> Feeder:
         """Batches of the healthy rows of a split."""
         return Feeder(
             store,
@@ -218,6 +231,8 @@ class Stage:
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
             device=self.fabric.device,
+            patch=self.config.patch,
+            **training,
         )
 
     def _losses(self, feeder: Feeder, number: int, group: str) -> dict[str, Tensor]:

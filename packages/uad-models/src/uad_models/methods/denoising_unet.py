@@ -88,6 +88,7 @@ class DenoisingUNet(Method):
     name = "denoising_unet"
     Config = DenoisingUNetConfig
     config: DenoisingUNetConfig
+    any_size = True
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
             config={"channels": (16, 32, 64), "fold": 2},
