@@ -11,7 +11,7 @@ TORCH = {"torch", "lightning_fabric", "x_transformers", "safetensors"}
 
 ALLOWED_SIBLINGS = {
     "uad_data": set(),
-    "uad_models": {"uad_data"},
+    "uad_models": {"uad_data", "uad_postproc"},
     "uad_postproc": set(),
     "uad_eval": set(),
 }

@@ -88,3 +88,22 @@ def test_images_that_cannot_be_scaled_are_refused(scan: tuple[np.ndarray, np.nda
 def test_bad_rules_say_what_is_expected(rule: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_scaling_rule(rule)
+
+
+def test_a_window_clips_and_keeps_brain_apart_from_outside() -> None:
+    image = np.array([[[[-50.0, 0.0, 40.0, 80.0, 300.0]]]], np.float32)
+    brain = np.array([[[True, True, True, True, True]]])
+    np.testing.assert_allclose(scale(image, brain, "window:0:80").ravel(), [1e-3, 1e-3, 0.5, 1, 1])
+    brain[..., 2] = False
+    assert scale(image, brain, "window:0:80")[0, 0, 0, 2] == 0
+
+
+def test_none_only_masks() -> None:
+    image = np.array([[[[3.0, -4.0]]]], np.float32)
+    np.testing.assert_array_equal(scale(image, np.array([[[True, False]]]), "none").ravel(), [3, 0])
+
+
+@pytest.mark.parametrize("rule", ["window", "window:80:0", "window:1", "none:1", "window:a:b"])
+def test_windows_that_are_none_are_refused(rule) -> None:
+    with pytest.raises(InputError, match="scaling rule"):
+        check_scaling_rule(rule)

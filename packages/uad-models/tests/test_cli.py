@@ -1,9 +1,11 @@
 import nibabel as nib
 import pytest
 
+from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_models import cli
 from uad_models.cli import main
+from uad_models.clinical.verdict import load_verdict
 from uad_models.registry import list_methods
 from uad_models.run_folder import RunConfig
 
@@ -32,17 +34,39 @@ def test_train_then_predict(cohort_csv, tmp_path, capsys):
     assert config.spec.slices == "fraction:0.5"
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
-    capsys.readouterr()
+    assert "threshold: " in capsys.readouterr().out
+    assert load_verdict(run).people == 2
     pair = [str(cohort_csv.parent / f"s1_{name}.nii.gz") for name in ("t1", "flair")]
-    assert main(["predict", "--run", str(run), *pair, "--out", str(tmp_path / "maps")]) == 0
-    path = tmp_path / "maps" / "s1_t1_map.nii.gz"
-    assert capsys.readouterr().out == f"{path}\n"
-    assert nib.load(path).shape == nib.load(pair[0]).shape
+    assert main(["predict", "--run", str(run), *pair, "--out", str(tmp_path / "one")]) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'one' / 'report.html'}: ")
+    assert nib.load(tmp_path / "one" / "map.nii.gz").shape == nib.load(pair[0]).shape
 
     cohort = ["--cohort", str(cohort_csv), "--split", "test"]
-    assert main(["predict", "--run", str(run), *cohort, "--out", str(tmp_path / "maps")]) == 0
-    assert {path.name for path in (tmp_path / "maps").iterdir()} == {
-        "s1_t1_map.nii.gz", "s6_map.nii.gz", "s7_map.nii.gz"}  # fmt: skip
+    assert main(["predict", "--run", str(run), *cohort, "--out", str(tmp_path / "all"), "--threshold", "1e9"]) == 0
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {"predictions.csv", "s6", "s7"}
+    assert ": 0 findings, 0.0 ml" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_training_again_fits_a_missing_threshold(cohort_csv, tmp_path):
+    run = tmp_path / "run"
+    assert train(cohort_csv, run, *QUICK, "--cache", str(tmp_path / "cache")) == 0
+    before = (run / "pipeline.json").read_bytes()
+    (run / "pipeline.json").unlink()
+    assert train(cohort_csv, run, *QUICK, "--cache", str(tmp_path / "cache")) == 0
+    assert (run / "pipeline.json").read_bytes() == before
+
+
+def test_without_healthy_people_to_fit_it_on_no_threshold_is_fitted(cohort_csv, tmp_path, capsys):
+    cohort = Cohort.read(cohort_csv)
+    rest = Cohort(cohort.table[cohort.table["split"] == "test"], cohort_csv.parent)
+    rest.write(tmp_path / "cohort.csv")
+    run = tmp_path / "run"
+    assert train(tmp_path / "cohort.csv", run, "--size", "16", "16", method="intensity") == 0
+    assert "no threshold was fitted" in capsys.readouterr().out
+    assert not (run / "pipeline.json").exists()
+    scan = str(cohort_csv.parent / "s1_flair.nii.gz")
+    assert main(["predict", "--run", str(run), scan, "--out", str(tmp_path / "out")]) == 0
+    assert "no threshold, map only" in capsys.readouterr().out
 
 
 def test_the_cache_stands_beside_the_cohort(cohort_csv, tmp_path):

@@ -104,6 +104,19 @@ def test_a_config_cut_short_is_refused(run):
         load_run(run)
 
 
+def test_a_run_from_before_there_were_recipes_loads(run):
+    values = json.loads((run / "config.json").read_text())
+    assert values.pop("recipe") is None
+    (run / "config.json").write_text(json.dumps(values))
+    assert load_run(run)[1].recipe is None
+
+
+def test_the_recipe_of_the_scans_is_kept(store, tmp_path):
+    recipe = {"name": "own", "steps": [{"step": "reorient"}], "arrays": {}}
+    fit("intensity", dataclasses.replace(store, recipe=recipe), tmp_path / "run", progress=False)
+    assert load_run(tmp_path / "run")[1].recipe == recipe
+
+
 def test_settings_are_compared_by_name(run):
     config = RunConfig.read(run)
     other = dataclasses.replace(config, train=config.train | {"steps": 7})

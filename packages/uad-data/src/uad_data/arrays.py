@@ -11,7 +11,8 @@ channels and ``size`` = ``(h, w)`` or ``(d, h, w)``:
   annotation) and ``pixel_mm`` (edge of a pixel in mm);
 - ``frames.json``: per scan its own ``shape`` ``(d, h, w)`` and, for each axis of the frame, ``centre`` (a native voxel)
   and ``step`` (native voxels per pixel): pixel ``o`` shows native coordinate ``centre + step * (o - (size - 1) / 2)``;
-- ``settings.json``: ``format`` (the version of this list), ``digest`` and ``spec`` (the fields of `ArraySpec`).
+- ``settings.json``: ``format`` (the version of this list), ``digest``, ``spec`` (the fields of `ArraySpec`) and
+  ``recipe`` (what ``uad-data prepare`` did to the scans before, or null).
 
 The digest is a SHA-256 over the format version, the spec and the cohort's rows with the sizes and times of their files:
 what changes the arrays changes the folder. A folder appears whole, by a rename, or not at all.
@@ -46,7 +47,7 @@ from uad_data.split import SPLITS
 __all__ = ["ARRAY_FORMAT", "ArraySpec", "ArrayStore", "PreparedScan", "build_arrays", "prepare_scan"]
 
 # Raise it whenever the files or the numbers in them change: how brains are found, scaled, framed.
-ARRAY_FORMAT = 1
+ARRAY_FORMAT = 2
 _NAMES = ("image", "brain", "lesion")
 _TEXT = ("subject", "session", "split", "pathology")
 _ABANDONED_S = 3600.0
@@ -72,6 +73,8 @@ class ArrayStore:
         ``(n, *size)`` uint8, memory-mapped, read-only; all 0 where ``index.lesion_voxels`` is −1 (not annotated).
     index : pandas.DataFrame
         One row per item: scan, subject, session, split, pathology, slice, brain_voxels, lesion_voxels, pixel_mm.
+    recipe : dict or None
+        What the scans were prepared by, see `uad_data.preparation`; None for scans taken as they were.
     """
 
     folder: Path
@@ -81,6 +84,7 @@ class ArrayStore:
     brain: np.ndarray = field(repr=False)
     lesion: np.ndarray = field(repr=False)
     index: pd.DataFrame = field(repr=False)
+    recipe: dict[str, Any] | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -121,7 +125,14 @@ class ArrayStore:
             raise InputError(
                 f"array cache {folder} cannot be read: {error}. Delete the folder and build it again."
             ) from error
-        return cls(folder=folder, spec=spec, digest=settings["digest"], index=index, **arrays)
+        return cls(
+            folder=folder,
+            spec=spec,
+            digest=settings["digest"],
+            index=index,
+            recipe=settings["recipe"],
+            **arrays,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as a path: the maps are opened there, not copied."""
@@ -285,6 +296,8 @@ def build_arrays(
 def _digest(cohort: Cohort, spec: ArraySpec) -> str:
     """Key of the arrays."""
     key = {"format": ARRAY_FORMAT, "spec": spec.to_dict(), "cohort": cohort.digest(spec.modalities)}
+    if cohort.recipe:
+        key["recipe"] = cohort.recipe
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -318,7 +331,7 @@ def _write(folder: Path, cohort: Cohort, spec: ArraySpec, digest: str, *, progre
             index.append(_index_rows(cohort, row, scan))
             frames[str(row)] = {"shape": scan.shape, "centre": scan.frame.centre, "step": scan.frame.step}
     pd.concat(index, ignore_index=True).to_csv(folder / "index.csv", index=False)
-    settings = {"format": ARRAY_FORMAT, "digest": digest, "spec": spec.to_dict()}
+    settings = {"format": ARRAY_FORMAT, "digest": digest, "spec": spec.to_dict(), "recipe": cohort.recipe}
     for name, content in (("frames.json", frames), ("settings.json", settings)):
         (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

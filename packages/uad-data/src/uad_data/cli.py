@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_data.layouts import LAYOUTS, index_layout
 from uad_data.phantom import write_phantom
+from uad_data.preparation.cohort import prepare_cohort
+from uad_data.preparation.recipes import RECIPES, find_recipe
+from uad_data.quality import command as qc
 from uad_data.split import SPLITS
 
 
@@ -81,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         "uad-data index kaggle_3m lgg/kaggle_3m --out lgg.csv",
     )
     index.add_argument("layout", metavar="LAYOUT", help=f"one of {', '.join(LAYOUTS)}; see 'uad-data list'")
-    index.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set")
+    index.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set (csv: the table itself)")
     index.add_argument("--out", type=Path, required=True, metavar="CSV", help="table to write")
     index.add_argument("--seed", type=int, default=0, help="seed of the splits (default: %(default)s)")
     index.add_argument(
@@ -94,6 +98,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     index.set_defaults(run=_index)
 
+    _add_prepare(commands)
+
+    recipes = _command(commands, "recipes", "show the recipes of 'prepare', step by step", "uad-data recipes")
+    recipes.set_defaults(run=_recipes)
+
+    qc.add_arguments(_command(commands, "qc", qc.HELP, qc.EXAMPLE))
+
     check = _command(
         commands,
         "check",
@@ -103,6 +114,41 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("cohort", type=Path, metavar="CSV", help="table written by 'uad-data index' or 'phantom'")
     check.set_defaults(run=_check)
     return parser
+
+
+def _add_prepare(commands: "argparse._SubParsersAction") -> None:
+    """Describe ``prepare``."""
+    prepare = _command(
+        commands,
+        "prepare",
+        "take raw scans through a recipe: bias correction, brain extraction, registration, crop, scaling; the way back "
+        "is kept. An interrupted command resumes; a scan that cannot be used is named at the end",
+        "uad-data prepare cohort.csv --out prepared --workers 2\n"
+        "  uad-data prepare cohort.csv --out prepared --recipe lambert2021 --set brain_extraction.extractor=hd-bet\n"
+        "  uad-data prepare flair.nii.gz --modality flair --out prepared --skip bias_field",
+    )
+    add = prepare.add_argument
+    add("source", type=Path, metavar="CSV", help="table of raw scans, see 'uad-data index'; or one raw scan")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write; gets cohort.csv and recipe.json")
+    add("--recipe", default="default", metavar="NAME", help=f"{', '.join(RECIPES)}, or a .json file (default: default)")
+    add("--skip", action="append", default=[], metavar="STEP", help="leave a step out; repeatable")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="STEP.SETTING=VALUE",
+        dest="settings",
+        help="change a setting, such as resample.spacing=2; repeatable",
+    )
+    add("--modality", default="", metavar="NAME", help="what one raw scan is: t1, t2, flair, ct, ...")
+    add("--workers", type=int, default=1, help="processes to use (default: %(default)s)")
+    add(
+        "--scheduler",
+        default="",
+        metavar="ADDRESS",
+        help="Dask scheduler to send the scans to, such as tcp://host:8786",
+    )
+    prepare.set_defaults(run=_prepare)
 
 
 def _command(commands: "argparse._SubParsersAction", name: str, help_: str, example: str) -> argparse.ArgumentParser:
@@ -149,6 +195,69 @@ def _index(arguments: argparse.Namespace) -> None:
         arguments.layout, arguments.folder, arguments.out, seed=arguments.seed, fractions=arguments.fractions
     )
     _report(cohort, arguments.out)
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    """Prepare a cohort or one scan, then name all that failed."""
+    recipe = find_recipe(arguments.recipe).changed(skip=arguments.skip, settings=_settings(arguments.settings))
+    outcome = prepare_cohort(
+        _raw_cohort(arguments.source, arguments.modality),
+        recipe,
+        arguments.out,
+        workers=arguments.workers,
+        scheduler=arguments.scheduler,
+    )
+    done = len(outcome.cohort)
+    table = arguments.out / "cohort.csv"
+    print(f"{table}: {done} scans prepared by the recipe {recipe.name!r}, {outcome.made} of them now")
+    print(f"look at them: uad-data qc {arguments.out}")
+    if len(outcome.failed):
+        lines = "".join(f"\n  {error}" for error in outcome.failed["error"])
+        raise InputError(
+            f"{arguments.out / 'failed.csv'}: {len(outcome.failed)} of {done + len(outcome.failed)} scans could not be "
+            f"prepared:{lines}"
+        )
+
+
+def _raw_cohort(source: Path, modality: str) -> Cohort:
+    """Read the table, or make one of a single scan."""
+    if source.suffix == ".csv":
+        if modality:
+            raise InputError("--modality goes with one raw scan; a table names modalities in its columns")
+        return Cohort.read(source)
+    if not modality:
+        raise InputError(f"{source}: expected a table .csv, or one raw scan with --modality NAME")
+    row = {
+        "subject": source.name.partition(".")[0],
+        "pathology": "unknown",
+        f"image_{modality}": source.name,
+    }
+    return Cohort(pd.DataFrame([row]), source.parent)
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, object]:
+    """Read STEP.SETTING=VALUE; a value is JSON where it can be, else text."""
+    settings: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or "." not in key:
+            raise InputError(f"--set {pair}: expected STEP.SETTING=VALUE, such as resample.spacing=2")
+        try:
+            settings[key] = json.loads(text)
+        except ValueError:
+            settings[key] = text
+    return settings
+
+
+def _recipes(_: argparse.Namespace) -> None:
+    """Print every recipe."""
+    for recipe in RECIPES.values():
+        print(recipe.name)
+        for step in recipe.to_dict()["steps"]:
+            name = step.pop("step")
+            print(f"  {name:17}" + "  ".join(f"{setting}={value}" for setting, value in step.items()))
+        arrays = "  ".join(f"{setting}={value}" for setting, value in recipe.arrays.items())
+        print(f"  {'arrays':17}{arrays}\n")
 
 
 def _report(cohort: Cohort, path: Path) -> None:

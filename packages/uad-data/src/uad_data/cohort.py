@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -112,6 +113,18 @@ class Cohort:
             for column in self.table
             if column.startswith(IMAGE) and (self.table[column] != "").any()
         )
+
+    @property
+    def recipe(self) -> dict[str, Any] | None:
+        """Give the recipe that the scans were prepared by: ``recipe.json`` beside the table; None without one."""
+        try:
+            return json.loads((self.root / "recipe.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise InputError(
+                f"{self.root / 'recipe.json'}: expected JSON, found none ({error}); prepare the cohort again"
+            ) from error
 
     def row_modalities(self, i: int) -> tuple[str, ...]:
         """Names of the sequences that scan `i` has."""

@@ -34,6 +34,9 @@ class ArraySpec:
         Type of the stored intensities.
     margin : float, default: 0.05
         Part of the frame left free on each side of the brain, 0 <= margin < 0.5.
+    framing : {"brain", "grid"}, default: "brain"
+        What fills the frame: the brain's box, or the scan's whole grid (for scans that were prepared to one grid;
+        `margin` is not used).
 
     Raises
     ------
@@ -47,6 +50,7 @@ class ArraySpec:
     scaling: str = "percentile:99"
     dtype: str = "float16"
     margin: float = 0.05
+    framing: str = "brain"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
@@ -59,6 +63,8 @@ class ArraySpec:
             raise InputError(f"dtype: expected one of {', '.join(_DTYPES)}; found {self.dtype!r}.")
         if not 0 <= self.margin < 0.5:
             raise InputError(f"margin: expected 0 <= margin < 0.5; found {self.margin}.")
+        if self.framing not in ("brain", "grid"):
+            raise InputError(f"framing: expected brain or grid; found {self.framing!r}.")
         check_slice_rule(self.slices)
         check_scaling_rule(self.scaling)
 
@@ -230,7 +236,8 @@ def to_native(maps: np.ndarray, *, frame: Frame, slice_index: np.ndarray, shape:
 def _prepare(scan: Scan, spec: ArraySpec) -> PreparedScan:
     """Do the work of `prepare_scan`; errors do not name the scan yet."""
     image = scale(_channels(scan, spec.modalities), scan.brain, spec.scaling)
-    frame = Frame.fit(scan.brain, spacing=scan.spacing, size=spec.size, margin=spec.margin)
+    box, margin = (scan.brain, spec.margin) if spec.framing == "brain" else (np.ones_like(scan.brain), 0.0)
+    frame = Frame.fit(box, spacing=scan.spacing, size=spec.size, margin=margin)
     index = _selected(scan.brain, spec)
     inside = _items(scan.brain, index)
     brain = frame.forward(inside, order=0)

@@ -6,7 +6,15 @@ import numpy as np
 
 from uad_data.errors import InputError
 
-_FORMS = {"percentile": "percentile:P", "minmax": "minmax", "minmax-slice": "minmax-slice"}
+_FORMS = {
+    "percentile": "percentile:P",
+    "minmax": "minmax",
+    "minmax-slice": "minmax-slice",
+    "window": "window:LOW:HIGH",
+    "none": "none",
+}
+# What a voxel of the brain is at least after a window: 0 stands for outside.
+_DARKEST = 1e-3
 
 
 def scale(image: np.ndarray, brain: np.ndarray, rule: str) -> np.ndarray:
@@ -22,7 +30,9 @@ def scale(image: np.ndarray, brain: np.ndarray, rule: str) -> np.ndarray:
         - ``"percentile:P"`` (0 < P <= 100): divide by the ``P``-th percentile of the volume's brain voxels. Nothing
           is clipped, so what is brighter than the percentile stays above 1;
         - ``"minmax"``: the volume's brain voxels to 0..1;
-        - ``"minmax-slice"``: each axial slice's brain voxels to 0..1 (0 where a slice is constant).
+        - ``"minmax-slice"``: each axial slice's brain voxels to 0..1 (0 where a slice is constant);
+        - ``"window:LOW:HIGH"``: LOW..HIGH to 0.001..1, clipped; for CT in Hounsfield units, ``"window:0:80"``;
+        - ``"none"``: as it stands, for scans that ``uad-data prepare`` has scaled.
 
     Returns
     -------
@@ -39,12 +49,17 @@ def scale(image: np.ndarray, brain: np.ndarray, rule: str) -> np.ndarray:
     -----
     A high percentile is the default because a single bright vessel or artefact sets the scale of a min-max.
     """
-    name, percent = _parse(rule)
+    name, numbers = _parse(rule)
     if not brain.any():
         raise InputError("the brain mask is empty: expected at least one brain voxel to scale by. Check the mask.")
     image = np.asarray(image, dtype=np.float32)
     if name == "percentile":
-        scaled = image / _percentile(image, brain, percent)
+        scaled = image / _percentile(image, brain, *numbers)
+    elif name == "window":
+        low, high = numbers
+        scaled = np.clip((image - low) / (high - low), _DARKEST, 1)
+    elif name == "none":
+        scaled = image
     else:
         scaled = _minmax(image, brain, (-2, -1) if name == "minmax-slice" else (-3, -2, -1))
     return np.where(brain, scaled, np.float32(0))
@@ -93,21 +108,22 @@ def _minmax(image: np.ndarray, brain: np.ndarray, axes: tuple[int, ...]) -> np.n
     return np.where(usable, (image - np.where(usable, low, 0)) / np.where(usable, span, 1), 0).astype(np.float32)
 
 
-def _parse(rule: str) -> tuple[str, float]:
-    """Split a rule into its name and its percentile (0 where it has none)."""
-    name, colon, text = rule.partition(":")
-    if name not in _FORMS or (colon and name != "percentile"):
+def _parse(rule: str) -> tuple[str, tuple[float, ...]]:
+    """Split a rule into its name and its numbers."""
+    name, _, text = rule.partition(":")
+    form = _FORMS.get(name, "")
+    if not form or bool(text) != (":" in form):
         nearest = get_close_matches(name, _FORMS, n=1, cutoff=0.4)
         hint = f"; did you mean {_FORMS[nearest[0]]!r}?" if nearest else "."
         raise InputError(f"scaling rule {rule!r} is unknown{hint} Known rules: {', '.join(_FORMS.values())}.")
-    if name != "percentile":
-        return name, 0.0
     try:
-        percent = float(text)
+        numbers = tuple(float(number) for number in text.split(":")) if text else ()
     except ValueError:
-        percent = float("nan")
-    if not 0 < percent <= 100:
+        numbers = ()
+    if name == "percentile" and not (len(numbers) == 1 and 0 < numbers[0] <= 100):
         raise InputError(
             f"scaling rule {rule!r}: expected percentile:P with a number above 0 and at most 100, found {text!r}."
         )
-    return name, percent
+    if name == "window" and not (len(numbers) == 2 and numbers[0] < numbers[1]):
+        raise InputError(f"scaling rule {rule!r}: expected window:LOW:HIGH with LOW below HIGH, found {text!r}.")
+    return name, numbers

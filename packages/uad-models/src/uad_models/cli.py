@@ -5,14 +5,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from uad_data.arrays import ArraySpec, build_arrays
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+from uad_data.arrays import ArraySpec, ArrayStore, build_arrays
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
+from uad_models.clinical.scan_prediction import Prediction, predict_cohort, predict_scan
+from uad_models.clinical.verdict import fit_verdict
 from uad_models.overrides import parse_overrides
-from uad_models.predict import map_path, predict_cohort, predict_scan, stem
 from uad_models.registry import list_methods, method_class
 from uad_models.train_config import TrainConfig
 from uad_models.training import fit, resolve
+from uad_postproc import InputError as PipelineError
 
 _CACHE = ".uad-cache"
 _FLAGS = {
@@ -24,17 +28,18 @@ _FLAGS = {
     "precision": "--precision",
 }
 _DESCRIPTION = """\
-Train methods of unsupervised anomaly detection on healthy brain scans, and map what is anomalous in others.
+Train methods of unsupervised anomaly detection on healthy brain scans, and find what is anomalous in others.
 
 Examples:
   uad-data phantom --subjects 60 --out phantom
   uad-models list
   uad-models train --method vae --cohort phantom/cohort.csv --out runs/vae
-  uad-models predict --run runs/vae --cohort phantom/cohort.csv --split test --out maps
+  uad-models predict --run runs/vae phantom/sub-003/flair.nii.gz --out sub-003
+  uad-models predict --run runs/vae --cohort phantom/cohort.csv --split test --out found
 """
 _TRAIN = """\
 Train a method on the healthy slices of a cohort's 'train' split; those of its 'val' split decide which weights
-are kept.
+are kept, and fit the threshold that 'predict' uses (RUN/pipeline.json).
 If it is interrupted, the same command resumes. If it is finished, the same command does nothing.
 
 Examples:
@@ -48,12 +53,17 @@ _SET = (
     "an unknown KEY is answered with all known ones"
 )
 _PREDICT = """\
-Write anomaly maps in the scans' own grid; higher is more anomalous. Every slice with brain gets a map.
+Find what is anomalous in a scan. DIR gets map.nii.gz (higher is more anomalous) and mask.nii.gz, both in the scan's own
+grid, orientation and header, lesions.csv (one line per finding) and report.html (one page that opens offline). For a
+cohort, each scan gets a folder of its own in DIR; run again, scans that are done are skipped.
+
+A raw scan is prepared as the run's scans were. The threshold was fitted on healthy people when the run was trained.
+Research use only.
 
 Examples:
-  uad-models predict --run runs/ae flair.nii.gz --out maps           # maps/flair_map.nii.gz
-  uad-models predict --run runs/vae-1 t1.nii.gz flair.nii.gz --out maps --brain brain.nii.gz
-  uad-models predict --run runs/ae --cohort cohort.csv --split test --out maps
+  uad-models predict --run runs/ae flair.nii.gz --out case7          # case7/report.html
+  uad-models predict --run runs/vae-1 t1.nii.gz flair.nii.gz --out case7 --brain brain.nii.gz
+  uad-models predict --run runs/ae --cohort cohort.csv --split test --out found
 """
 
 
@@ -73,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         arguments.run_command(arguments)
-    except (InputError, OSError) as error:
+    except (InputError, PipelineError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -100,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(
         commands.add_parser(
             "predict",
-            help="write anomaly maps",
+            help="find what is anomalous in a scan",
             description=_PREDICT,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -119,17 +129,15 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add(
         "--modalities",
         nargs="+",
-        default=["flair"],
         metavar="NAME",
-        help="sequences, one channel each (default: flair)",
+        help="sequences, one channel each (default: those of the recipe that CSV was prepared by, else flair)",
     )
     add(
         "--size",
         nargs="+",
         type=int,
-        default=[128, 128],
         metavar="N",
-        help="H W: slices; D H W: volumes (default: 128 128)",
+        help="H W: slices; D H W: volumes (default: the recipe's, else 128 128)",
     )
     add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=_SET)
     add("--cache", type=Path, metavar="DIR", help=f"where prepared images are kept (default: {_CACHE} beside CSV)")
@@ -144,9 +152,11 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("scans", nargs="*", metavar="SCAN", help="the sequences of one scan, in the order that RUN was trained with")
     add("--run", required=True, type=Path, metavar="RUN", help="folder of a finished run")
-    add("--out", required=True, type=Path, metavar="DIR", help="folder for the maps")
+    add("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
     add("--brain", type=Path, metavar="FILE", help="brain mask of the scan (default: the brain is found)")
-    add("--cohort", type=Path, metavar="CSV", help="map the scans of this table instead of SCAN")
+    add("--prepared", action="store_true", help="the scan went through the run's recipe already")
+    add("--threshold", type=float, metavar="VALUE", help="of the map (default: the run's, fitted on healthy people)")
+    add("--cohort", type=Path, metavar="CSV", help="the scans of this table instead of SCAN")
     add("--split", choices=("train", "val", "test"), help="only this split of the cohort (default: all)")
     add("--accelerator", default="auto", metavar="NAME", help="auto (default), cpu, cuda or mps")
     parser.set_defaults(run_command=_predict)
@@ -173,29 +183,57 @@ def _train(arguments: argparse.Namespace) -> None:
         "config": chosen["the method"],
         "train": chosen["training"] | where,
     }
-    spec = ArraySpec(size=tuple(arguments.size), modalities=tuple(arguments.modalities), **chosen["the images"])
+    cohort = Cohort.read(arguments.cohort)
+    given = {name: getattr(arguments, name) for name in ("size", "modalities") if getattr(arguments, name)}
+    of_recipe = (cohort.recipe or {}).get("arrays", {})
+    spec = ArraySpec.from_dict({**of_recipe, **given, **chosen["the images"]})
     resolve(arguments.method, spec, **settings)  # a wrong setting is told before the images are prepared
-    cohort = Cohort.read(arguments.cohort).with_modalities(spec.modalities)
+    cohort = cohort.with_modalities(spec.modalities)
     cache = arguments.cache or arguments.cohort.parent / _CACHE
-    fit(arguments.method, build_arrays(cohort, spec, cache=cache), arguments.out, **settings)
+    store = build_arrays(cohort, spec, cache=cache)
+    fit(arguments.method, store, arguments.out, **settings)
     print(f"finished: {arguments.out}")
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # training may have started further processes
+        _fit_threshold(arguments, store)
+
+
+def _fit_threshold(arguments: argparse.Namespace, store: ArrayStore) -> None:
+    """Fit the run's threshold where there are healthy people to fit it on, and say so."""
+    try:
+        store.healthy_rows("val")
+    except InputError as error:
+        print(f"no threshold was fitted, so that 'predict' writes maps only, or needs --threshold: {error}")
+        return
+    verdict = fit_verdict(arguments.out, store, accelerator=arguments.accelerator)
+    print(
+        f"threshold: {verdict.threshold:.4g}; of the brain voxels without lesion of {verdict.people} people "
+        f"{verdict.false_positive_rate:.1%} lie above it"
+    )
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    """Write the map of a scan or the maps of a cohort."""
+    """Predict a scan or a cohort."""
     if bool(arguments.scans) == bool(arguments.cohort):
         raise InputError("give either the files of one scan or --cohort CSV")
     if arguments.cohort and arguments.brain:
         raise InputError("--brain goes with the files of one scan; a cohort names its masks in its column 'brain'")
+    names = ("prepared", "threshold", "accelerator")
+    options = {name: getattr(arguments, name) for name in names}
     if arguments.cohort:
         cohort = Cohort.read(arguments.cohort)
         chosen = cohort.select(split=arguments.split) if arguments.split else cohort
-        written = predict_cohort(arguments.run, chosen, arguments.out, accelerator=arguments.accelerator)
+        made = predict_cohort(arguments.run, chosen, arguments.out, **options)
     else:
-        first = arguments.scans[0]
-        written = [map_path(arguments.out, stem(first), first)]
-        predict_scan(
-            arguments.run, arguments.scans, written[0], brain=arguments.brain, accelerator=arguments.accelerator
-        )
-    for path in written:
-        print(path)
+        made = [predict_scan(arguments.run, arguments.scans, arguments.out, brain=arguments.brain, **options)]
+    for one in made:
+        print(_line(one))
+
+
+def _line(prediction: Prediction) -> str:
+    """Say in one line what was found, and where to read on."""
+    said = "no threshold, map only"
+    if prediction.findings is not None:
+        said = f"{prediction.findings} finding{'' if prediction.findings == 1 else 's'}"
+        said += "" if prediction.total_ml is None else f", {prediction.total_ml:.1f} ml"
+    doubt = f" ({len(prediction.warnings)} warning(s), see the report)" if prediction.warnings else ""
+    return f"{prediction.folder / 'report.html'}: {said}{doubt}"

@@ -4,6 +4,7 @@
 - ``history.csv``: one line per validation;
 - ``model.safetensors``: the best weights (or their moving average);
 - ``environment.json``: python, torch, machine, threads, peak memory, seconds;
+- ``pipeline.json``: the threshold, fitted on healthy people (see `uad_models.clinical.verdict`);
 - ``tensorboard/``: the same curves for TensorBoard;
 - ``checkpoint.safetensors``: where to resume; there while the run is not finished.
 """
@@ -31,7 +32,9 @@ from uad_models.registry import create
 CONFIG, HISTORY, MODEL = "config.json", "history.csv", "model.safetensors"
 ENVIRONMENT, CHECKPOINT = "environment.json", "checkpoint.safetensors"
 # Where a run is computed is no part of what is computed: it may be resumed on another machine.
-_FREE_TO_CHANGE = ("train.accelerator", "train.devices")
+_FREE_TO_CHANGE = ("train.accelerator", "train.devices", "train.workers")
+# Settings that older runs do not have; at these values they change nothing.
+_ABSENT: dict[str, Any] = {"train.augmentation": "none", "train.patch": None}
 
 
 def _versions() -> dict[str, str]:
@@ -59,6 +62,8 @@ class RunConfig:
         Healthy items per split: what it learned from, and what it was validated on.
     preset, seed
         As asked for.
+    recipe
+        What the scans were prepared by, see `uad_data.preparation.recipe`; None for scans taken as they were.
     versions
         Package versions when the run was started.
     status
@@ -75,6 +80,7 @@ class RunConfig:
     rows: dict[str, int]
     preset: str
     seed: int
+    recipe: dict[str, Any] | None = None
     versions: dict[str, str] = field(default_factory=_versions)
     status: str = "running"
     format_version: int = FORMAT_VERSION
@@ -254,7 +260,11 @@ def _fixed(config: RunConfig) -> dict[str, Any]:
     values = json.loads(json.dumps(asdict(config)))
     groups = {f"{group}.{k}": v for group in ("config", "train", "arrays") for k, v in values[group].items()}
     found = groups | {name: values[name] for name in ("method", "seed", "digest")}
-    return {name: value for name, value in found.items() if name not in _FREE_TO_CHANGE}
+    return {
+        name: value
+        for name, value in found.items()
+        if name not in _FREE_TO_CHANGE and not (name in _ABSENT and value == _ABSENT[name])
+    }
 
 
 def _environment(seconds: float, device: torch.device) -> dict[str, Any]:

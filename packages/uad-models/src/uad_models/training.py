@@ -12,6 +12,7 @@ import errno
 import math
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from uad_data.errors import InputError
 from uad_models.checkpoint import load_tensors, part, prefixed, save_tensors
 from uad_models.devices import open_fabric
 from uad_models.method import Method, MethodConfig, unknown_name
+from uad_models.patches import check_patch
 from uad_models.registry import create, method_class
 from uad_models.run_folder import CHECKPOINT, CONFIG, HISTORY, History, RunConfig, finish_run, load_run
 from uad_models.train_config import TrainConfig
@@ -89,6 +91,7 @@ def fit(
         rows={split: len(store.healthy_rows(split)) for split in ("train", "val")} if trained else {},
         preset=preset,
         seed=seed,
+        recipe=store.recipe,
     )
     if (run / CONFIG).is_file():
         earlier = RunConfig.read(run)
@@ -145,11 +148,14 @@ def resolve(
         if name in (config or {}):
             raise InputError(f"{name} follows from the images: choose their modalities and size instead")
     chosen = cls.presets[preset]
-    images = {"in_channels": len(spec.modalities), "size": spec.size}
-    return (
-        cls.Config.from_dict({**chosen.config, **(config or {}), **images}),
-        TrainConfig.from_dict({**chosen.train, **(train or {})}),
-    )
+    train_config = TrainConfig.from_dict({**chosen.train, **(train or {})})
+    images = {**chosen.config, **(config or {}), "in_channels": len(spec.modalities)}
+    if train_config.patch:
+        if not cls.any_size:
+            raise InputError(f"patch: method '{method}' takes images of one size only: train it on whole images")
+        check_patch(train_config.patch, spec.size)
+        cls.Config.from_dict({**images, "size": train_config.patch})
+    return cls.Config.from_dict({**images, "size": spec.size}), train_config
 
 
 @dataclass
@@ -224,7 +230,8 @@ class _Training:
                 config=self.config,
                 seed=self.settings.seed,
             )
-            self._train_stage(stage)
+            with closing(stage):
+                self._train_stage(stage)
             self.method.load_state_dict(stage.best)
             self.at = _Progress(stage=index + 1, history=self.at.history)
             self._save(prefixed("model", self.method.state_dict()))

@@ -1,0 +1,100 @@
+import json
+
+import numpy as np
+import pytest
+
+from uad_data.arrays import ArraySpec, build_arrays
+from uad_data.cohort import Cohort
+from uad_data.errors import InputError
+from uad_models.clinical import verdict as module
+from uad_models.clinical.verdict import VERDICT, fit_verdict, load_verdict, pipeline_with
+from uad_models.predict import predict_rows
+from uad_models.registry import create
+from uad_models.training import fit
+from uad_postproc import Context
+
+
+@pytest.fixture
+def run(store, tmp_path):
+    fit("intensity", store, tmp_path / "run", progress=False)
+    return tmp_path / "run"
+
+
+def test_the_stated_share_of_healthy_voxels_lies_above_the_threshold(store, run, tmp_path):
+    verdict = fit_verdict(run, store, false_positive_rate=0.1, progress=False)
+    rows = store.healthy_rows("val")
+    predict_rows(create("intensity", size=(16, 16)), store, rows, tmp_path / "maps.npy")
+    scores = verdict.pipeline.score(np.load(tmp_path / "maps.npy"), Context(store.brain[rows]))
+    above = (scores > verdict.threshold)[store.brain[rows]].mean()
+    assert 0.09 < above <= 0.1
+    assert (verdict.people, verdict.items, verdict.false_positive_rate) == (2, len(rows), 0.1)
+    masks = verdict.pipeline.mask_from_scores(scores, Context(store.brain[rows]))
+    people = store.index["subject"].to_numpy()[rows]
+    shares = [masks[people == name][store.brain[rows][people == name]].mean() for name in np.unique(people)]
+    assert verdict.healthy_median == pytest.approx(np.median(shares))
+    assert verdict.healthy_median <= verdict.healthy_high <= max(shares)
+    assert not list(run.glob(".tmp*"))
+
+
+def test_it_is_kept_until_something_changes(store, run, monkeypatch):
+    first = fit_verdict(run, store, progress=False)
+    assert load_verdict(run) == first
+    calls = []
+    monkeypatch.setattr(module, "predict_rows", lambda *a, **k: calls.append(1) or predict_rows(*a, **k))
+    assert fit_verdict(run, store, progress=False) == first
+    assert not calls
+    assert fit_verdict(run, store, false_positive_rate=0.3, progress=False).threshold < first.threshold
+    assert len(calls) == 1
+    assert load_verdict(run).false_positive_rate == 0.3
+
+
+def test_items_are_spread_when_there_are_too_many(store, run, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_VOXELS", 5 * 16 * 16)
+    verdict = fit_verdict(run, store, progress=False)
+    assert 3 <= verdict.items <= 5
+    assert verdict.people == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pipeline": "lambert2021"}, "expected a threshold that is fitted on healthy scans, found BestDice"),
+        ({"pipeline": "poster"}, "unknown pipeline 'poster'; did you mean 'poster2023'"),
+        ({"false_positive_rate": 2.0}, "expected 0 <= rate < 1"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(store, run, options, message):
+    with pytest.raises(InputError, match=message):
+        fit_verdict(run, store, progress=False, **options)
+    assert load_verdict(run) is None
+
+
+def test_other_arrays_are_refused(run, cohort_csv, tmp_path):
+    other = build_arrays(Cohort.read(cohort_csv), ArraySpec(size=(8, 8)), cache=tmp_path / "c", progress=False)
+    with pytest.raises(InputError, match="trained on other images"):
+        fit_verdict(run, other, progress=False)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": 9}', '{"format": 1, "pipeline": {"name": "x"}}'])
+def test_a_damaged_file_is_told(run, content):
+    (run / VERDICT).write_text(content)
+    with pytest.raises(InputError, match=r"pipeline\.json cannot be used .*: delete it"):
+        load_verdict(run)
+
+
+def test_the_file_can_be_read_by_others(store, run):
+    verdict = fit_verdict(run, store, progress=False)
+    values = json.loads((run / VERDICT).read_text())
+    assert values["pipeline"]["name"] == "poster2023"
+    assert [step["value"] for step in values["pipeline"]["steps"] if "value" in step] == [verdict.threshold]
+    assert (values["people"], values["false_positive_rate"]) == (2, 0.02)
+
+
+def test_a_threshold_of_ones_own(store, run):
+    verdict = fit_verdict(run, store, false_positive_rate=0.1, progress=False)
+    for known in (None, verdict):
+        steps = pipeline_with(0.25, known)
+        assert steps.threshold.value == 0.25
+        assert [type(step).__name__ for step in steps.steps[:3]] == ["Residual", "MedianFilter", "BrainErosion"]
+    with pytest.raises(InputError, match=r"threshold: .*finite"):
+        pipeline_with(float("nan"), None)
