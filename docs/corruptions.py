@@ -23,11 +23,11 @@ def main(phantom: Path, out: Path) -> None:
     rows = [middle, middle - 6, middle + 6]
     image = torch.from_numpy(scan.image[rows]).float()
     brain = torch.from_numpy(scan.brain[rows])[:, None]
-    names = sorted(CORRUPTIONS)
+    names = sorted(name for name, function in CORRUPTIONS.items() if ".lesions." not in function.__module__)
     figure, axes = plt.subplots(3, len(names) + 1, figsize=(1.2 * (len(names) + 1), 3.9), layout="constrained")
     for column, name in enumerate(["healthy", *names]):
         shown = image
-        if name in CORRUPTIONS:
+        if name in names:
             result = CORRUPTIONS[name](image, brain, generator=torch.Generator().manual_seed(3))
             shown = result if torch.is_tensor(result) else result.image
         axes[0, column].set_title(name.replace("_", "\n"), fontsize=8)

@@ -4,10 +4,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="corruptions need torch, which is not installed")
 
-from uad_data.corruptions import CORRUPTIONS, Blended, Moved  # noqa: E402
+from dataclasses import replace  # noqa: E402
+
+from uad_data.corruptions import CORRUPTIONS, MIXES, Blended, Moved  # noqa: E402
 from uad_data.errors import InputError  # noqa: E402
 
 NAMES = sorted(CORRUPTIONS)
+#: Without images left healthy on purpose.
+OPTIONS = {"mix_lesions": {"mix": replace(MIXES["flair"], healthy=0)}}
 SIZES = [(32, 32), (16, 24, 24)]
 
 
@@ -37,7 +41,7 @@ def parts(result: object) -> dict[str, "torch.Tensor"]:
 def test_changes_the_brain_only_and_labels_what_it_changes(name: str, size: tuple[int, ...]) -> None:
     image, brain = healthy(size)
     before = image.clone()
-    result = CORRUPTIONS[name](image, brain, generator=seeded())
+    result = CORRUPTIONS[name](image, brain, **OPTIONS.get(name, {}), generator=seeded())
     found = parts(result)
     assert torch.equal(image, before)
     assert found["image"].shape == image.shape
@@ -137,4 +141,4 @@ def test_input_that_does_not_fit_is_refused(name: str) -> None:
 
 def test_every_function_is_registered_under_its_name() -> None:
     assert {name: function.__name__ for name, function in CORRUPTIONS.items()} == {name: name for name in NAMES}
-    assert len(NAMES) == 9
+    assert len(NAMES) == 18

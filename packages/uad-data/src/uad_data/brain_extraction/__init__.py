@@ -9,8 +9,10 @@ from uad_data.brain_extraction.ct import extract_ct
 from uad_data.brain_extraction.external import extract_bet, extract_hd_bet, extract_synthstrip
 from uad_data.brain_extraction.stripped import extract_stripped
 from uad_data.brain_extraction.template import extract_template
-from uad_data.brain_mask import is_stripped
+from uad_data.brain_mask import is_stripped, stripped_mask
 from uad_data.errors import InputError
+
+_LARGEST_BRAIN_ML = 2200.0
 
 Extractor = Callable[[NDArray[np.float32], NDArray[np.float64]], NDArray[np.bool_]]
 
@@ -56,18 +58,20 @@ def extract_brain(
             f"brain extraction: expected the extractor to be one of auto, {', '.join(EXTRACTORS)}, found {extractor!r}"
         )
     values, placed = _check(volume, affine)
-    name = _choose(values, modality) if extractor == "auto" else extractor
+    name = _choose(values, placed, modality) if extractor == "auto" else extractor
     brain = EXTRACTORS[name](values, placed)
     if not brain.any():
         raise InputError(f"brain extraction by {name!r}: expected a head, found none in the volume; look at the scan")
     return brain
 
 
-def _choose(volume: NDArray[np.float32], modality: str) -> str:
+def _choose(volume: NDArray[np.float32], affine: NDArray[np.float64], modality: str) -> str:
     """Resolve "auto"."""
     if modality.lower() == "ct":
         return "ct" if (volume > 300).mean() > 0.005 else "stripped"
-    return "stripped" if is_stripped(volume) else "template"
+    # The ring of bone fades in blurred or thick slices; what is larger than any brain is a head all the same.
+    ml = np.count_nonzero(stripped_mask(volume)) * abs(np.linalg.det(affine[:3, :3])) / 1000
+    return "stripped" if ml <= _LARGEST_BRAIN_ML and is_stripped(volume) else "template"
 
 
 def _check(volume: NDArray, affine: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

@@ -48,8 +48,8 @@ def deform(
     stats = _local(small_fixed), _local(small_fixed**2)
     for _ in range(iterations):
         warped = ndimage.map_coordinates(small_moving, indices + field, order=1, mode="nearest")
-        step = _step(small_fixed, warped, small_weight, stats)
-        step = np.stack([ndimage.gaussian_filter(s, smooth_step, truncate=3) for s in step])
+        pull = _step(small_fixed, warped, small_weight, stats)
+        step = np.stack([ndimage.gaussian_filter(p, smooth_step, truncate=3) for p in pull])
         length = np.sqrt((step**2).sum(0).max())
         if length == 0:
             break

@@ -1,5 +1,6 @@
 """Brain extraction by programs that the user has installed: HD-BET, SynthStrip, FSL's bet."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from uad_data.errors import InputError
 from uad_data.readers import read_labels
 
+# Variable with the path of SynthStrip's weights, for the program that comes without them.
+_MODEL = "SYNTHSTRIP_MODEL"
 Command = Callable[[str, str, str], list[str]]
 
 
@@ -38,12 +41,18 @@ def extract_hd_bet(volume: NDArray[np.float32], affine: NDArray[np.float64]) -> 
     return _run(
         "hd-bet",
         ("hd-bet",),
-        lambda program, image, out: [program, "-i", image, "-o", out, "--save_bet_mask", "--no_bet_image"],
+        _hd_bet_command,
         "out_bet.nii.gz",
         "pip install hd-bet (it downloads its weights when first run)",
         volume,
         affine,
     )
+
+
+def _hd_bet_command(program: str, image: str, out: str) -> list[str]:
+    """Without an NVIDIA GPU the program has to be told so."""
+    where = [] if shutil.which("nvidia-smi") else ["-device", "cpu", "--disable_tta"]
+    return [program, "-i", image, "-o", out, "--save_bet_mask", "--no_bet_image", *where]
 
 
 def extract_synthstrip(volume: NDArray[np.float32], affine: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -68,12 +77,18 @@ def extract_synthstrip(volume: NDArray[np.float32], affine: NDArray[np.float64])
     return _run(
         "synthstrip",
         ("mri_synthstrip", "nipreps-synthstrip"),
-        lambda program, image, out: [program, "-i", image, "-m", out],
+        _synthstrip_command,
         "out.nii.gz",
-        "install FreeSurfer 7.3 or later, or pip install nipreps-synthstrip and name its model in the program's settings",
+        f"install FreeSurfer 7.3 or later, or pip install nipreps-synthstrip and name the model file in {_MODEL}",
         volume,
         affine,
     )
+
+
+def _synthstrip_command(program: str, image: str, out: str) -> list[str]:
+    """FreeSurfer's program knows where its model is; the other has to be told."""
+    model = os.environ.get(_MODEL)
+    return [program, "-i", image, "-m", out, *(["--model", model] if model else [])]
 
 
 def extract_bet(volume: NDArray[np.float32], affine: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -119,13 +134,14 @@ def _run(
     program = next((found for found in map(shutil.which, programs) if found), None)
     if program is None:
         raise InputError(
-            f"brain extraction by {name!r}: expected the program {' or '.join(programs)} on PATH, found none; {how_to_get}"
+            f"brain extraction by {name!r}: expected {' or '.join(programs)} on PATH, found none; {how_to_get}"
         )
     with tempfile.TemporaryDirectory(prefix="uad-data-") as folder:
         image = Path(folder, "in.nii.gz")
         nib.save(nib.Nifti1Image(volume.transpose(2, 1, 0), affine), image)
+        settings = {**os.environ, "FSLOUTPUTTYPE": "NIFTI_GZ"}
         line = command(program, str(image), str(Path(folder, "out.nii.gz")))
-        done = subprocess.run(line, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(line, cwd=folder, capture_output=True, text=True, errors="replace", env=settings)
         mask = Path(folder, mask_name)
         if done.returncode != 0 or not mask.is_file():
             said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]

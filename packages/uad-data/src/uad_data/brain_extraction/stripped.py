@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from uad_data.brain_mask import stripped_mask
 
 
-def extract_stripped(volume: NDArray[np.float32], affine: NDArray[np.float64]) -> NDArray[np.bool_]:
+def extract_stripped(volume: NDArray[np.float32], affine: NDArray[np.float64]) -> NDArray[np.bool_]:  # noqa: ARG001
     """Mask what differs from the background.
 
     Parameters

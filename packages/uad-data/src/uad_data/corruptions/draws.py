@@ -51,8 +51,8 @@ def uniform(
     Tensor
         float32.
     """
-    drawn = torch.rand(tuple(shape), generator=generator, device=_home(generator))
-    return (low + (high - low) * drawn).to(device)
+    drawn = torch.empty(tuple(shape), device=_home(generator))
+    return drawn.uniform_(low, high, generator=generator).to(device)
 
 
 def integers(

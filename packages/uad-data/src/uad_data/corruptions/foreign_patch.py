@@ -42,6 +42,7 @@ def foreign_patch(
     image: Tensor,
     brain: Tensor,
     *,
+    foreign: Tensor | None = None,
     half_width: tuple[float, float] = (0.05, 0.2),
     alpha: tuple[float, float] = (0.05, 0.95),
     tolerance: float = 0.01,
@@ -55,6 +56,8 @@ def foreign_patch(
         ``(b, c, *s)``, ``*s`` being ``(h, w)`` or ``(d, h, w)``, every side at least 3.
     brain : Tensor
         ``(b, 1, *s)`` bool.
+    foreign : Tensor, optional
+        ``(b, c, *s)``, images that patches are taken from; by default another one of the batch.
     half_width : (float, float)
         Least and most half-width of a patch, as a share of the last side.
     alpha : (float, float)
@@ -80,7 +83,9 @@ def foreign_patch(
     centre = brain_points(brain, 1, generator=generator)[:, 0]
     half = integers(least, most, (b, 1), generator, device)
     share = uniform(*alpha, (b, *[1] * (n + 1)), generator, device)
-    other = (torch.arange(b, device=device) + integers(min(1, b - 1), max(0, b - 1), (), generator, device)) % b
+    if foreign is None:
+        step = integers(min(1, b - 1), max(0, b - 1), (), generator, device)
+        foreign = image[(torch.arange(b, device=device) + step) % b]
     # The rim of one voxel around a patch is given, so the patch leaves out the outermost voxels of the image.
     limit = torch.tensor(size, device=device) - 1
     centre = centre.clamp(min=1).minimum(limit - 1)
@@ -88,8 +93,8 @@ def foreign_patch(
     sides = [min(2 * most, side - 2) + 2 for side in size]
     index = window_index(low - 1, sides, size)
     own = read_windows(image, index).float()
-    foreign = read_windows(image[other], index).float()
-    change = functional.pad(solve_poisson(_excess(own, foreign, share), high - low), [1, 1] * n)
+    theirs = read_windows(foreign, index).float()
+    change = functional.pad(solve_poisson(_excess(own, theirs, share), high - low), [1, 1] * n)
     lightest, darkest = image.flatten(2).amax(-1), image.flatten(2).amin(-1)
     bounds = [bound.float().view(*bound.shape, *[1] * n) for bound in (darkest, lightest)]
     inside = torch.ones((), dtype=torch.bool, device=device)

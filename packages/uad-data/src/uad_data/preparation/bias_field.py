@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from uad_data.errors import InputError
+from uad_data.preparation.single_thread import single_thread
 
 
 def bias_field(
@@ -64,14 +65,14 @@ def bias_field(
     # No fewer than 8 voxels along an axis, or thick slices would be merged to nothing.
     shrink = [int(max(1, min(round(work_mm / s), n // 8))) for s, n in zip(spacing, image.GetSize(), strict=True)]
     method = sitk.N4BiasFieldCorrectionImageFilter()
-    method.SetNumberOfThreads(1)
     method.SetMaximumNumberOfIterations([iterations] * levels)
     method.SetConvergenceThreshold(tolerance)
-    small, small_where = sitk.Shrink(image, shrink), sitk.Shrink(where, shrink)
-    if not sitk.GetArrayViewFromImage(small_where).any():
-        small, small_where = image, where
-    method.Execute(small, small_where)
-    log_field = sitk.GetArrayFromImage(method.GetLogBiasFieldAsImage(image))
+    with single_thread():
+        small, small_where = sitk.Shrink(image, shrink), sitk.Shrink(where, shrink)
+        if not sitk.GetArrayViewFromImage(small_where).any():
+            small, small_where = image, where
+        method.Execute(small, small_where)
+        log_field = sitk.GetArrayFromImage(method.GetLogBiasFieldAsImage(image))
     log_field -= log_field[inside[box]].mean()
     # Beyond the mask's box nothing is known; the field goes on as it is at the edge.
     margins = [(b.start, n - b.stop) for b, n in zip(box, values.shape, strict=True)]

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from uad_data.errors import InputError
+from uad_data.preparation.single_thread import single_thread
 
+Centred = sitk.Euler3DTransform | sitk.AffineTransform
 TransformKind = Literal["rigid", "affine"]
 _COARSE_MM, _MIDDLE_MM, _FINE_MM = 8.0, 4.0, 2.0
 # Share of the voxels that the similarity is computed on.
@@ -23,7 +25,7 @@ _SHARE = {_COARSE_MM: 1.0, _MIDDLE_MM: 0.3, _FINE_MM: 0.1}
 # that fall off the image do not count, and a fit would be the better the fewer are left.
 _FIXED_MARGIN, _MOVING_MARGIN = 12.0, {_COARSE_MM: 80.0, _MIDDLE_MM: 40.0, _FINE_MM: 20.0}
 _TURN = np.deg2rad(30.0)
-_KEPT = 3
+_KEPT = 2
 _BINS = 32
 _ITERATIONS = {_COARSE_MM: 20, _MIDDLE_MM: 30, _FINE_MM: 10}
 
@@ -73,19 +75,39 @@ def register(
         raise InputError(f"registration: expected the transform 'rigid' or 'affine', found {transform!r}")
     _check(moving, moving_affine, moving_mask, "moving")
     _check(fixed, fixed_affine, fixed_mask, "fixed")
+    with single_thread():
+        return _matrix(_descend(moving, moving_affine, moving_mask, fixed, fixed_affine, fixed_mask, transform, seed))
+
+
+def _descend(
+    moving: NDArray,
+    moving_affine: NDArray,
+    moving_mask: NDArray | None,
+    fixed: NDArray,
+    fixed_affine: NDArray,
+    fixed_mask: NDArray | None,
+    transform: TransformKind,
+    seed: int,
+) -> Centred:
+    """Go from all starts on coarse images to one on fine images."""
+    levels = [_COARSE_MM, _MIDDLE_MM]
+    # Finer than both images would only cost time.
+    if min(abs(np.linalg.det(np.asarray(a)[:3, :3])) for a in (moving_affine, fixed_affine)) < _MIDDLE_MM**3 / 2:
+        levels.append(_FINE_MM)
     pyramid = {
         mm: (
             _cubic(fixed, fixed_affine, fixed_mask, mm, margin=_FIXED_MARGIN),
             _cubic(moving, moving_affine, moving_mask, mm, margin=_MOVING_MARGIN[mm]),
         )
-        for mm in (_COARSE_MM, _MIDDLE_MM, _FINE_MM)
+        for mm in levels
     }
     kept = sorted((_refine(*pyramid[_COARSE_MM], start, seed) for start in _starts(*pyramid[_COARSE_MM])), key=_cost)
     if transform == "affine":
         kept = [(cost, _as_affine(start)) for cost, start in kept]
     _, best = min((_refine(*pyramid[_MIDDLE_MM], start, seed) for _, start in kept[:_KEPT]), key=_cost)
-    _, best = _refine(*pyramid[_FINE_MM], best, seed)
-    return _matrix(best)
+    if _FINE_MM in levels:
+        _, best = _refine(*pyramid[_FINE_MM], best, seed)
+    return best
 
 
 def _check(image: NDArray, affine: NDArray, mask: NDArray | None, name: str) -> None:
@@ -151,12 +173,11 @@ def _starts(fixed: sitk.Image, moving: sitk.Image) -> list[sitk.Euler3DTransform
     return starts
 
 
-def _refine(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform, seed: int) -> tuple[float, sitk.Transform]:
+def _refine(fixed: sitk.Image, moving: sitk.Image, start: Centred, seed: int) -> tuple[float, Centred]:
     """Descend from a start; return the cost reached (negative mutual information) and the transform."""
     mm = fixed.GetSpacing()[0]
     found = type(start)(start)
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
     method.SetMetricAsMattesMutualInformation(_BINS)
     if _SHARE[mm] < 1:
         method.SetMetricSamplingStrategy(method.RANDOM)
@@ -171,12 +192,12 @@ def _refine(fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform, seed: 
     return float(method.GetMetricValue()), found
 
 
-def _cost(reached: tuple[float, sitk.Transform]) -> float:
+def _cost(reached: tuple[float, Centred]) -> float:
     """Key to sort by."""
     return reached[0]
 
 
-def _as_affine(start: sitk.Transform) -> sitk.AffineTransform:
+def _as_affine(start: Centred) -> sitk.AffineTransform:
     """Give a rigid start twelve degrees of freedom."""
     found = sitk.AffineTransform(3)
     found.SetCenter(start.GetCenter())
@@ -185,7 +206,7 @@ def _as_affine(start: sitk.Transform) -> sitk.AffineTransform:
     return found
 
 
-def _matrix(found: sitk.Transform) -> NDArray[np.float64]:
+def _matrix(found: Centred) -> NDArray[np.float64]:
     """Write a centred transform as one 4 × 4 matrix."""
     matrix = np.eye(4)
     matrix[:3, :3] = np.reshape(found.GetMatrix(), (3, 3))

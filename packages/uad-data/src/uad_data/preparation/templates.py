@@ -107,7 +107,7 @@ def _from_files(path: str, brain: str | Path | None) -> Template:
         mask = labels > 0
     if not mask.any() or mask.mean() > 0.95:
         raise InputError(
-            f"template {path}: expected a brain with background around it, found {mask.mean():.0%} of the voxels brain; "
+            f"template {path}: expected a brain with background around it, found {mask.mean():.0%} of it brain; "
             "give a skull-stripped template or its brain mask"
         )
     return Template(image, mask, affine, path)
