@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +144,14 @@ def resolve(
         raise InputError(unknown_name(f"preset of method '{method}'", preset, list(cls.presets)))
     if seed < 0:
         raise InputError(f"seed: expected at least 0, got {seed}")
-    for name in ("in_channels", "size"):
+    for name in ("in_channels", "size", "modalities"):
         if name in (config or {}):
             raise InputError(f"{name} follows from the images: choose their modalities and size instead")
     chosen = cls.presets[preset]
     train_config = TrainConfig.from_dict({**chosen.train, **(train or {})})
     images = {**chosen.config, **(config or {}), "in_channels": len(spec.modalities)}
+    if "modalities" in {each.name for each in fields(cls.Config)}:
+        images["modalities"] = spec.modalities
     if train_config.patch:
         if not cls.any_size:
             raise InputError(f"patch: method '{method}' takes images of one size only: train it on whole images")

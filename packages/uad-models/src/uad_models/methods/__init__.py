@@ -4,6 +4,7 @@ from uad_models.method import Method
 from uad_models.methods.ae import AE
 from uad_models.methods.denoising_unet import DenoisingUNet
 from uad_models.methods.intensity import Intensity
+from uad_models.methods.synthetic_unet import SyntheticUNet
 from uad_models.methods.vae import VAE
 
 METHODS: dict[str, type[Method]] = {
@@ -11,4 +12,5 @@ METHODS: dict[str, type[Method]] = {
     "ae": AE,
     "vae": VAE,
     "denoising_unet": DenoisingUNet,
+    "synthetic_unet": SyntheticUNet,
 }
