@@ -1,5 +1,6 @@
 """Small scans on disk."""
 
+import locale
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,7 +120,16 @@ def write_series(tmp_path: Path) -> Callable[..., Path]:
             writer.Execute(image)
         return path
 
-    return write
+    # Writing DICOM leaves the process in the locale "C", where text files are read as ASCII.
+    before = locale.setlocale(locale.LC_ALL)
+
+    def write_and_restore(*args, **options) -> Path:
+        try:
+            return write(*args, **options)
+        finally:
+            locale.setlocale(locale.LC_ALL, before)
+
+    return write_and_restore
 
 
 @pytest.fixture

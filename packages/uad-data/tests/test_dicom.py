@@ -1,3 +1,5 @@
+import locale
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -147,6 +149,13 @@ def test_mask(write_series):
     labels = np.zeros((4, 8, 7), int)
     labels[1, 2, 3] = 1
     assert read_labels(write_series("mask", labels)).sum() == 1
+
+
+def test_reading_leaves_the_locale_as_it_was(write_series):
+    folder = write_series("scan")
+    before = locale.setlocale(locale.LC_ALL)
+    read_volume(folder)
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 def test_without_simpleitk(write_series, monkeypatch):

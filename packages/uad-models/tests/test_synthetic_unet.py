@@ -39,7 +39,7 @@ def test_it_is_chosen_by_kinds_that_it_was_not_trained_on(monkeypatch) -> None:
     method = create("synthetic_unet", **SMALL)
     trained = kinds_used(method.train(), monkeypatch)
     chosen = kinds_used(method.eval(), monkeypatch)
-    assert chosen == {"nsa", "foreign_interpolation"}
+    assert chosen == {"intensity_shift"}
     assert trained
     assert not trained & chosen
 

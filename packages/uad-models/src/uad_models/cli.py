@@ -193,7 +193,7 @@ def _train(arguments: argparse.Namespace) -> None:
     store = build_arrays(cohort, spec, cache=cache)
     fit(arguments.method, store, arguments.out, **settings)
     print(f"finished: {arguments.out}")
-    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]  # training may have started further processes
+    if getattr(rank_zero_only, "rank", 0) == 0:  # training may have started further processes
         _fit_threshold(arguments, store)
 
 

@@ -6,7 +6,7 @@ and turned by 30 degrees about each axis; the best ones go on to finer images, a
 """
 
 from itertools import product
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import SimpleITK as sitk
@@ -16,7 +16,7 @@ from scipy import ndimage
 from uad_data.errors import InputError
 from uad_data.preparation.single_thread import single_thread
 
-Centred = sitk.Euler3DTransform | sitk.AffineTransform
+Centred: TypeAlias = sitk.Euler3DTransform | sitk.AffineTransform
 TransformKind = Literal["rigid", "affine"]
 _COARSE_MM, _MIDDLE_MM, _FINE_MM = 8.0, 4.0, 2.0
 # Share of the voxels that the similarity is computed on.

@@ -4,14 +4,14 @@ A grid is a shape ``(d, h, w)`` and an affine that takes voxels ``(i, j, k) = (w
 `uad_data.scan.Scan`.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Affine = NDArray[np.floating[Any]]
-Shape = tuple[int, int, int]
+Affine: TypeAlias = NDArray[np.floating[Any]]
+Shape: TypeAlias = tuple[int, int, int]
 # (i, j, k) <-> (d, h, w)
 _FLIP = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]], dtype=float)
 

@@ -52,7 +52,7 @@ class SyntheticUNetConfig(MethodConfig):
     modalities: tuple[str, ...] = ("flair",)
     channels: tuple[int, ...] = (32, 64, 128, 256)
     fold: int = 1
-    held_out: tuple[str, ...] = ("nsa", "foreign_interpolation")
+    held_out: tuple[str, ...] = ("intensity_shift",)
     restoration: float = 1.0
 
     @property
