@@ -29,7 +29,7 @@ def commands(prefix: str) -> list[str]:
 def test_commands_of_the_packages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ran = commands("uad-")
-    assert len(ran) >= 6
+    assert len(ran) >= 7
     for line in ran:
         for long, short in SMALLER.items():
             line = line.replace(long, short)

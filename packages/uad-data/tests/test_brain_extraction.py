@@ -147,7 +147,7 @@ def test_programs(install, tmp_path, capfd, extractor, program, places):
 
 
 @pytest.mark.skipif("UAD_REAL_DATA" not in os.environ, reason="UAD_REAL_DATA is not set")
-@pytest.mark.parametrize("person", ["IXI383"])
+@pytest.mark.parametrize("person", ["IXI132", "IXI383", "IXI632"])
 def test_real_heads(person):
     real = Path(os.environ["UAD_REAL_DATA"], "ixi")
     (scan,), (labels,) = real.glob(f"t1/{person}*"), real.glob(f"dlmuse/{person}*")

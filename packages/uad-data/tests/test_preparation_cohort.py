@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -216,8 +215,3 @@ def test_no_scheduler_there(raw, tmp_path) -> None:
     pytest.importorskip("distributed", reason="Dask is an extra: pip install 'uad-data[dask]'")
     with pytest.raises(InputError, match="expected a Dask scheduler, found none"):
         prepare_cohort(raw, RECIPE, tmp_path / "out", scheduler="tcp://127.0.0.1:9", progress=False)
-
-
-def test_workers_are_started_afresh() -> None:
-    # A forked worker would inherit ITK's threads in an undefined state.
-    assert multiprocessing.get_context("spawn").get_start_method() == "spawn"

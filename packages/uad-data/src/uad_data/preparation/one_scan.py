@@ -101,12 +101,10 @@ def prepare_raw(
     scan = _finish(study, subject=subject, session=session, pathology=pathology)
     way_back = study.way_back()
     record = {
-        "format": PREPARED_FORMAT,
+        **prepared_key(images, recipe, brain=brain, lesion=lesion),
         "subject": subject,
         "session": session,
         "modalities": list(images),
-        "sources": {name: _source(path) for name, path in _sources(images, recipe, brain=brain, lesion=lesion).items()},
-        "recipe": recipe.to_dict(),
         "steps": steps,
         **way_back.to_dict(),
         "template": study.template,
