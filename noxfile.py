@@ -22,7 +22,10 @@ EXTRAS = {"uad-data": "[torch,augmentation,fastmri,dask]", "uad-eval": "[experim
 EDITABLE = [argument for package in PACKAGES for argument in ("-e", f"packages/{package}{EXTRAS.get(package, '')}")]
 # Byte-compiling all of torch takes longer than a session; python compiles what it imports.
 CONSTRAINED = ("--no-compile", "-c", "constraints.txt")
-TEST_TOOLS = ["pytest"]
+TEST_TOOLS = ["pytest", "pytest-xdist"]
+# A process a core, each on one thread: more threads gain little on images as small as a test's.
+PARALLEL = ("-n", "auto", "--maxprocesses", "8", "--dist", "worksteal")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 LINT_TOOLS = ["ruff", "mypy"]
 
 
@@ -34,7 +37,7 @@ def version_of(package: str) -> str:
 def tests(session: nox.Session) -> None:
     """Run every test: ``nox -s tests -- -k phantom`` passes arguments to pytest."""
     session.install(*CONSTRAINED, *TEST_TOOLS, *EDITABLE)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
@@ -108,7 +111,7 @@ def lowest(session: nox.Session) -> None:
     file = pathlib.Path(session.create_tmp()) / "lowest.txt"
     file.write_text("\n".join([*pins, torch_pin]))
     session.install("-c", str(file), *TEST_TOOLS, *EDITABLE)
-    session.run("pytest", "-W", "default", *session.posargs)
+    session.run("pytest", "-W", "default", *PARALLEL, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
