@@ -18,7 +18,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 ROOT = pathlib.Path(__file__).parent
 PACKAGES = ["uad-data", "uad-models", "uad-postproc", "uad-eval"]
-EXTRAS = {"uad-data": "[torch,augmentation,fastmri,dask]", "uad-eval": "[experiment]"}
+EXTRAS = {"uad-data": "[torch,augmentation,fastmri,dask]", "uad-models": "[flow]", "uad-eval": "[experiment]"}
 EDITABLE = [argument for package in PACKAGES for argument in ("-e", f"packages/{package}{EXTRAS.get(package, '')}")]
 # Byte-compiling all of torch takes longer than a session; python compiles what it imports.
 CONSTRAINED = ("--no-compile", "-c", "constraints.txt")

@@ -198,6 +198,25 @@ def test_store_travels_to_other_processes_without_its_arrays(cohort: Cohort, cac
     np.testing.assert_array_equal(pickle.loads(parcel).image, store.image)
 
 
+def test_another_split_is_a_view_with_a_digest_of_its_own(cohort: Cohort, cache: Path) -> None:
+    store = build(cohort, cache)
+    split = {"007": "test", "NA": "val", "c": "train", "d": "train"}
+    view = store.with_split(split)
+    assert view.image is store.image
+    for name in ("train", "val", "test"):
+        people = {subject for subject, given in split.items() if given == name}
+        assert set(view.index["subject"].iloc[view.rows(name)]) == people
+    other = store.with_split(split | {"d": "val"})
+    assert len({store.digest, view.digest, other.digest}) == 3
+    assert store.with_split(dict(reversed(split.items()))).digest == view.digest
+    assert other.with_split(split).digest == view.digest
+    there = pickle.loads(pickle.dumps(view))
+    assert there.digest == view.digest
+    pd.testing.assert_frame_equal(there.index, view.index)
+    with pytest.raises(InputError, match="split of subject 'd': expected one of train, val, test; found ''"):
+        store.with_split({"007": "test", "NA": "val", "c": "train"})
+
+
 def test_interrupted_build_leaves_nothing(cohort: Cohort, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare_row = uad_data.arrays._prepare_row
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from uad_models.methods.intensity import equalise
 from uad_models.registry import create
+from uad_models.scores.equalised import equalise
 
 
 def test_the_raw_map_is_the_mean_brightness():

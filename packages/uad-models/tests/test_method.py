@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from uad_data.errors import InputError
-from uad_models.method import Method, MethodConfig, brain_of, check_field, residual_map, unknown_name
+from uad_models.method import Method, MethodConfig, brain_of, check_field, unknown_name
 
 
 @dataclass(frozen=True)
@@ -103,22 +103,6 @@ def test_the_brain_is_where_any_channel_is_not_0():
     x = torch.zeros(1, 2, 2, 2)
     x[0, 0, 0, 0], x[0, 1, 1, 1] = 1.0, -1.0
     assert brain_of(x).tolist() == [[[[True, False], [False, True]]]]
-
-
-@pytest.mark.parametrize(("residual", "expected"), [("signed", 0.5), ("l1", 1.5), ("l2", 2.5)])
-def test_the_residual_is_averaged_over_channels_inside_the_brain(residual, expected):
-    x = torch.zeros(1, 2, 1, 2)
-    x[0, :, 0, 0] = torch.tensor([2.0, 3.0])
-    reconstruction = torch.ones(1, 2, 1, 2)
-    reconstruction[0, 1, 0, 0] = 5.0
-    assert residual_map(x, reconstruction, residual).flatten().tolist() == [expected, 0.0]
-
-
-def test_the_residual_is_counted_in_expected_errors_where_they_are_given():
-    x, reconstruction = torch.full((1, 1, 1, 2), 3.0), torch.ones(1, 1, 1, 2)
-    scale = torch.tensor([[[[0.5, 2.0]]]])
-    assert residual_map(x, reconstruction, "signed", scale=scale).flatten().tolist() == [4.0, 1.0]
-    assert residual_map(x, reconstruction, "l2", scale=scale).flatten().tolist() == [16.0, 1.0]
 
 
 def test_an_unknown_name_comes_with_the_nearest():

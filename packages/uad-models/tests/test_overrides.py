@@ -50,6 +50,7 @@ def test_what_cannot_be_used_is_refused(pair, message):
         ("true", bool, True),
         ("No", bool, False),
         ("16,32", tuple[int, ...], (16, 32)),
+        ("16+32", tuple[int, ...], (16, 32)),
         ("16", tuple[int, ...], (16,)),
         ("l1", Literal["l1", "l2"], "l1"),
         ("none", int | None, None),
@@ -66,7 +67,7 @@ def test_texts_become_values(text, hint, value):
     [
         ("maybe", bool, "true or false"),
         ("l3", Literal["l1", "l2"], "one of l1, l2"),
-        ("16,a", tuple[int, ...], "a whole number, or several separated by commas"),
+        ("16,a", tuple[int, ...], "a whole number, or several separated by commas or plus signs"),
         ("some", int | None, "a whole number or none"),
     ],
 )

@@ -26,10 +26,10 @@ import shutil
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,6 +75,8 @@ class ArrayStore:
         One row per item: scan, subject, session, split, pathology, slice, brain_voxels, lesion_voxels, pixel_mm.
     recipe : dict or None
         What the scans were prepared by, see `uad_data.preparation`; None for scans taken as they were.
+    split : dict of str to str or None
+        Subject to split, where `with_split` has put another in place of the cohort's own.
     """
 
     folder: Path
@@ -85,6 +87,7 @@ class ArrayStore:
     lesion: np.ndarray = field(repr=False)
     index: pd.DataFrame = field(repr=False)
     recipe: dict[str, Any] | None = field(default=None, repr=False)
+    split: dict[str, str] | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -136,11 +139,46 @@ class ArrayStore:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as a path: the maps are opened there, not copied."""
-        return type(self).open, (self.folder,)
+        if self.split is None:
+            return type(self).open, (self.folder,)
+        return _reopen, (self.folder, self.split)
 
     def __len__(self) -> int:
         """Count the rows."""
         return len(self.index)
+
+    def with_split(self, split: Mapping[str, str]) -> Self:
+        """Return a view on the same arrays with another split, such as a fold of `uad_data.split.fold_by_subject`.
+
+        Parameters
+        ----------
+        split : mapping of str to str
+            Subject to ``"train"``, ``"val"`` or ``"test"``, for every subject.
+
+        Returns
+        -------
+        ArrayStore
+            No array is copied. Its digest is one of its own, so that no run trained on another split passes for one
+            trained on this.
+
+        Raises
+        ------
+        InputError
+            A subject has no split, or one that does not exist.
+        """
+        subjects = sorted(set(self.index["subject"]))
+        named = {subject: split.get(subject, "") for subject in subjects}
+        for subject, name in named.items():
+            if name not in SPLITS:
+                raise InputError(f"split of subject {subject!r}: expected one of {', '.join(SPLITS)}; found {name!r}.")
+        own = self if self.split is None else type(self).open(self.folder)
+        key = json.dumps([own.digest, named], sort_keys=True)
+        return replace(
+            self,
+            index=self.index.assign(split=self.index["subject"].map(named)),
+            digest=hashlib.sha256(key.encode()).hexdigest()[:32],
+            split=named,
+        )
 
     def rows(self, split: str) -> np.ndarray:
         """Rows of a split, annotated or not.
@@ -237,6 +275,11 @@ class ArrayStore:
         frame = Frame(native=shape[-len(size) :], size=size, centre=tuple(way["centre"]), step=tuple(way["step"]))
         slices = self.index["slice"].to_numpy()[self.index["scan"].to_numpy() == scan]
         return to_native(maps, frame=frame, slice_index=slices, shape=shape)
+
+
+def _reopen(folder: Path, split: Mapping[str, str]) -> ArrayStore:
+    """Open a store with another split."""
+    return ArrayStore.open(folder).with_split(split)
 
 
 def build_arrays(

@@ -13,7 +13,7 @@ from uad_data.errors import InputError
 from uad_models.clinical.scan_prediction import Prediction, predict_cohort, predict_scan
 from uad_models.clinical.verdict import fit_verdict
 from uad_models.overrides import parse_overrides
-from uad_models.registry import list_methods, method_class
+from uad_models.registry import DEFAULT_METHOD, list_methods, method_class
 from uad_models.train_config import TrainConfig
 from uad_models.training import fit, resolve
 from uad_postproc import InputError as PipelineError
@@ -33,9 +33,9 @@ Train methods of unsupervised anomaly detection on healthy brain scans, and find
 Examples:
   uad-data phantom --subjects 60 --out phantom
   uad-models list
-  uad-models train --method vae --cohort phantom/cohort.csv --out runs/vae
-  uad-models predict --run runs/vae phantom/sub-003/flair.nii.gz --out sub-003
-  uad-models predict --run runs/vae --cohort phantom/cohort.csv --split test --out found
+  uad-models train --cohort phantom/cohort.csv --out runs/first
+  uad-models predict --run runs/first phantom/sub-003/flair.nii.gz --out sub-003
+  uad-models predict --run runs/first --cohort phantom/cohort.csv --split test --out found
 """
 _TRAIN = """\
 Train a method on the healthy slices of a cohort's 'train' split; those of its 'val' split decide which weights
@@ -43,7 +43,7 @@ are kept, and fit the threshold that 'predict' uses (RUN/pipeline.json).
 If it is interrupted, the same command resumes. If it is finished, the same command does nothing.
 
 Examples:
-  uad-models train --method ae --cohort phantom/cohort.csv --out runs/ae
+  uad-models train --cohort phantom/cohort.csv --preset full --out runs/first
   uad-models train --method vae --cohort cohort.csv --modalities t1 flair --size 192 192 --preset paper \\
       --seed 1 --out runs/vae-1 --set latent_dim=64 --set learning_rate=3e-4 --set patience=10
   uad-models train --method ae --cohort cohort.csv --size 64 64 64 --out runs/ae-3d
@@ -121,10 +121,15 @@ def _parser() -> argparse.ArgumentParser:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     """Options of ``train``."""
     add = parser.add_argument
-    add("--method", required=True, metavar="NAME", help="which method, see 'uad-models list'")
+    add(
+        "--method",
+        default=DEFAULT_METHOD,
+        metavar="NAME",
+        help="which method, see 'uad-models list' (default: %(default)s)",
+    )
     add("--cohort", required=True, type=Path, metavar="CSV", help="table of scans, see 'uad-data index'")
     add("--out", required=True, type=Path, metavar="RUN", help="run folder: weights, settings, history, curves")
-    add("--preset", default="quick", metavar="NAME", help="settings to start from: quick (default) or paper")
+    add("--preset", default="quick", metavar="NAME", help="settings to start from, see 'list' (default: %(default)s)")
     add("--seed", default=0, type=int, metavar="N", help="fixes weights, batches and noise (default: 0)")
     add(
         "--modalities",

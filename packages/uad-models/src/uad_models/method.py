@@ -6,6 +6,7 @@ Axes: ``b`` batch, ``c`` channels, ``*s`` space: ``(h, w)`` for slices, ``(d, h,
 import dataclasses
 import difflib
 import types
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
@@ -13,8 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from uad_data.errors import InputError
-
-Residual = Literal["signed", "l1", "l2"]
 
 
 @dataclass(frozen=True)
@@ -64,12 +63,17 @@ class MethodConfig:
         if len(self.size) not in (2, 3) or min(self.size) < 1:
             raise InputError(f"size: expected (h, w) or (d, h, w), all positive, got {self.size}")
         self.check()
-        _check_size(self.size, self.size_multiple)
+        _check_size(self.size, self.size_multiples)
 
     @property
     def size_multiple(self) -> int:
         """What every side of ``size`` must be a multiple of."""
         return 1
+
+    @property
+    def size_multiples(self) -> tuple[int, ...]:
+        """What each side of ``size`` must be a multiple of: `size_multiple`, unless a subclass tells them apart."""
+        return (self.size_multiple,) * len(self.size)
 
     def check(self) -> None:
         """Refuse values that have the right type and no meaning; a subclass with such fields overrides it."""
@@ -109,8 +113,9 @@ class Method(nn.Module):
     """A method of unsupervised anomaly detection: learns healthy brains, then marks what does not fit.
 
     A subclass lives in one file of ``uad_models.methods``, sets ``name``, ``Config`` and ``presets``, and gives
-    `loss`, `reconstruct` and `anomaly_map`. Weights are drawn from torch's global random state when it is made;
-    everything random in training is drawn from the generator passed to `loss`. In ``eval()`` mode nothing is random.
+    `loss`, `reconstruct` and `anomaly_map`, and `calibrate` where something is fitted after training. Weights are
+    drawn from torch's global random state when it is made; everything random in training is drawn from the generator
+    passed to `loss`. In ``eval()`` mode nothing is random.
 
     Parameters
     ----------
@@ -187,6 +192,18 @@ class Method(nn.Module):
         """
         return {"all": list(self.parameters())}
 
+    def calibrate(self, batches: Callable[[], Iterable[dict[str, Tensor]]], *, generator: torch.Generator) -> None:
+        """Fit what is fitted once training is over: thresholds and scales, kept in buffers. By default nothing.
+
+        Parameters
+        ----------
+        batches
+            Gives the healthy validation images, in the same order each time it is called: dicts as `loss` takes.
+            They are neither shuffled nor augmented.
+        generator
+            Source of every random number drawn, on the batches' device.
+        """
+
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the healthy image nearest to ``x`` that the method can express.
 
@@ -249,36 +266,6 @@ def brain_of(x: Tensor) -> Tensor:
     return (x != 0).any(dim=1, keepdim=True)
 
 
-def residual_map(x: Tensor, reconstruction: Tensor, residual: Residual, *, scale: Tensor | None = None) -> Tensor:
-    """Return the difference between images and their reconstructions as one map, averaged over channels.
-
-    Parameters
-    ----------
-    x, reconstruction
-        ``(b, c, *s)``.
-    residual
-        ``"signed"``: ``max(x − x̂, 0)``, so that only what is brighter than expected scores; ``"l1"``: ``|x − x̂|``;
-        ``"l2"``: ``(x − x̂)²``.
-    scale
-        ``(b, c, *s)``, positive: the error to expect at each voxel, by which the difference is divided first.
-
-    Returns
-    -------
-    Tensor
-        ``(b, 1, *s)`` float32, 0 outside the brain.
-    """
-    difference = (x - reconstruction).float()
-    if scale is not None:
-        difference = difference / scale.float()
-    if residual == "signed":
-        difference = difference.clamp(min=0)
-    elif residual == "l1":
-        difference = difference.abs()
-    else:
-        difference = difference.square()
-    return difference.mean(dim=1, keepdim=True) * brain_of(x)
-
-
 def unknown_name(kind: str, name: str, known: list[str]) -> str:
     """Return the message for a name that does not exist, with the nearest that do.
 
@@ -334,10 +321,11 @@ def _matches(value: Any, hint: Any) -> bool:
     return isinstance(value, (int, float) if hint is float else hint)
 
 
-def _check_size(size: tuple[int, ...], multiple: int) -> None:
+def _check_size(size: tuple[int, ...], multiples: tuple[int, ...]) -> None:
     """Refuse a size that the network would not give back, and name the nearest ones that it would."""
-    if any(side % multiple for side in size):
-        below = tuple(max(side // multiple, 1) * multiple for side in size)
-        above = tuple(-(-side // multiple) * multiple for side in size)
+    if any(side % multiple for side, multiple in zip(size, multiples, strict=True)):
+        below = tuple(max(side // each, 1) * each for side, each in zip(size, multiples, strict=True))
+        above = tuple(-(-side // each) * each for side, each in zip(size, multiples, strict=True))
         near = " or ".join(str(s) for s in sorted({below, above}))
-        raise InputError(f"size {size}: every side must be a multiple of {multiple}; the nearest valid: {near}")
+        same = str(multiples[0]) if len(set(multiples)) == 1 else f"that of {multiples}"
+        raise InputError(f"size {size}: every side must be a multiple of {same}; the nearest valid: {near}")

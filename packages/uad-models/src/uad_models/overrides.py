@@ -1,6 +1,7 @@
 """Settings given as text: ``key=value`` on a command line, typed by the dataclass that has the key."""
 
 import dataclasses
+import re
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -72,7 +73,7 @@ def parse_value(text: str, hint: Any, *, name: str) -> Any:
     Returns
     -------
     object
-        The value; lists of values are separated by commas.
+        The value; lists of values are separated by commas or plus signs.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def _parse(text: str, hint: Any) -> Any:
     if origin is Literal:
         return {str(choice): choice for choice in get_args(hint)}[_among(text, map(str, get_args(hint)))]
     if origin is tuple:
-        return tuple(_parse(item.strip(), get_args(hint)[0]) for item in text.split(",") if item.strip())
+        return tuple(_parse(item.strip(), get_args(hint)[0]) for item in re.split("[,+]", text) if item.strip())
     if origin is types.UnionType:
         inner = next(each for each in get_args(hint) if each is not type(None))
         return None if text.lower() == "none" else _parse(text, inner)
@@ -113,7 +114,7 @@ def _expected(hint: Any) -> str:
     if origin is Literal:
         return f"one of {', '.join(map(str, get_args(hint)))}"
     if origin is tuple:
-        return f"{_expected(get_args(hint)[0])}, or several separated by commas"
+        return f"{_expected(get_args(hint)[0])}, or several separated by commas or plus signs"
     if origin is types.UnionType:
         return " or ".join("none" if each is type(None) else _expected(each) for each in get_args(hint))
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[hint]

@@ -14,6 +14,8 @@ from uad_models.method import Method, unknown_name
 from uad_models.methods import METHODS
 
 ENTRY_POINT_GROUP = "uad_models.methods"
+#: What is trained where no method is named: the one that finds most on people it has not seen.
+DEFAULT_METHOD = "synthetic_unet"
 
 
 def list_methods() -> list[str]:

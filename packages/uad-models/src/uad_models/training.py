@@ -25,6 +25,7 @@ from uad_data.arrays import ArraySpec, ArrayStore
 from uad_data.errors import InputError
 from uad_models.checkpoint import load_tensors, part, prefixed, save_tensors
 from uad_models.devices import open_fabric
+from uad_models.feeding import Feeder
 from uad_models.method import Method, MethodConfig, unknown_name
 from uad_models.patches import check_patch
 from uad_models.registry import create, method_class
@@ -237,8 +238,24 @@ class _Training:
             self.method.load_state_dict(stage.best)
             self.at = _Progress(stage=index + 1, history=self.at.history)
             self._save(prefixed("model", self.method.state_dict()))
+        self._calibrate()
         for logger in self.fabric.loggers:
             logger.finalize("success")
+
+    @torch.no_grad()
+    def _calibrate(self) -> None:
+        """Let the method fit what it fits after training; every rank sees all healthy validation images."""
+        feeder = Feeder(
+            self.store,
+            self.store.healthy_rows("val"),
+            batch_size=self.config.batch_size,
+            device=self.fabric.device,
+            patch=self.config.patch,
+        )
+        generator = torch.Generator(self.fabric.device).manual_seed(self.settings.seed)
+        self.method.eval()
+        with self.fabric.autocast():
+            self.method.calibrate(feeder.sweep, generator=generator)
 
     def _train_stage(self, stage: Stage) -> None:
         """Train one stage from where it stands to its last step, or until its validation loss has stopped falling."""

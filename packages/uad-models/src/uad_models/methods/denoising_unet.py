@@ -21,8 +21,9 @@ from torch import Tensor
 
 from uad_data.corruptions import coarse_noise
 from uad_data.errors import InputError
-from uad_models.method import Method, MethodConfig, Preset, Residual, brain_of, residual_map
+from uad_models.method import Method, MethodConfig, Preset, brain_of
 from uad_models.networks.unet import GROUPS, UNet
+from uad_models.scores import Residual, residual_map
 
 #: An image, and the same image with each block of pixels folded into channels.
 FOLDED = {

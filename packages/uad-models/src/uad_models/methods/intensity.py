@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
-from uad_models.method import Method, MethodConfig, Preset, brain_of
+from uad_models.method import Method, MethodConfig, Preset
+from uad_models.scores.equalised import equalise
 
 
 @dataclass(frozen=True)
@@ -61,25 +61,3 @@ class Intensity(Method):
         """Return the brightness; see `Method.anomaly_map`."""
         image = equalise(x) if self.config.equalise else x.float()
         return image.mean(dim=1, keepdim=True)
-
-
-def equalise(x: Tensor) -> Tensor:
-    """Equalise the histogram of each image and channel inside the brain.
-
-    Parameters
-    ----------
-    x
-        ``(b, c, *s)``, 0 outside the brain.
-
-    Returns
-    -------
-    Tensor
-        ``(b, c, *s)`` float32: the share of the brain's voxels that are no brighter, in (0, 1]; 0 outside the brain.
-    """
-    brain = brain_of(x).expand_as(x)
-    inside = rearrange(brain, "b c ... -> (b c) (...)")
-    values = rearrange(x.float().masked_fill(~brain, -torch.inf), "b c ... -> (b c) (...)").contiguous()
-    no_brighter = torch.searchsorted(values.sort(dim=1).values, values, right=True)
-    count = inside.sum(dim=1, keepdim=True)
-    share = (no_brighter - (inside.shape[1] - count)) / count.clamp(min=1)
-    return (share * inside).reshape(x.shape)

@@ -116,6 +116,7 @@ def deformation(
         sequences=sequences,
         texture=(0.02, 0.15),
         keep=(0.3, 0.8),
+        cored=0.3,
         generator=generator,
     )
     soft = visible_change(plain, result, inside).maximum(share)

@@ -6,8 +6,9 @@ and training a segmentation network on nothing else is that of Hu et al., "Label
 generalizable tumor synthesis", CVPR 2024 (https://arxiv.org/abs/2402.19470).
 
 Deviations: nothing is simulated of the organ; contrast is relative to the mean of the tissue around, drawn from a prior
-for each sequence; many lesions of an image share it, as in one disease. In some images a deeper core has another one.
-Lesions are centred in tissue; in half of the images they spare the fluid that they reach, to a random degree.
+for each sequence; many lesions of an image share it, as in one disease. In some images a core has another one, often
+that of fluid. Lesions are centred in tissue; in half of the images they spare the fluid that they reach, to a random
+degree.
 """
 
 from collections.abc import Sequence
@@ -35,8 +36,9 @@ def field_blobs(
     sequences: Sequence[SequencePrior] = (SEQUENCES["flair"],),
     border: tuple[float, float] = (0.5, 2.0),
     roughness: tuple[float, float] = (0.1, 0.6),
-    texture: tuple[float, float] = (0.02, 0.15),
+    texture: tuple[float, float] = (0.02, 0.25),
     keep: tuple[float, float] = (0.3, 1.0),
+    cored: float = 0.3,
     generator: torch.Generator | None = None,
 ) -> Blended:
     """Grow lesions in each brain.
@@ -63,6 +65,8 @@ def field_blobs(
         Range of the standard deviation of the smooth noise inside, relative to a lesion's mean.
     keep : (float, float)
         Range of how much of the image's own structure and noise stays inside, 0 to 1.
+    cored : float
+        Share of images whose lesions have a core of another contrast, 0 to 1.
     generator : torch.Generator, optional
         Source of the lesions.
 
@@ -93,6 +97,14 @@ def field_blobs(
     share = blobs.share * (1 - spared * (1 - tissue))
     blobs = Blobs(share, blobs.depth)
     filled = fill_lesions(
-        plain, inside, tissue, blobs, sequences=sequences, texture=texture, keep=keep, generator=generator
+        plain,
+        inside,
+        tissue,
+        blobs,
+        sequences=sequences,
+        texture=texture,
+        keep=keep,
+        cored=cored,
+        generator=generator,
     )
     return Blended(filled.to(image.dtype), share >= 0.5, share)

@@ -44,18 +44,19 @@ KINDS: dict[str, Callable[..., Blended]] = {
     "blur_noise": blur_noise,
 }
 
-# Blobs are most like lesions, so they are most of what is trained on; the other kinds keep a network from learning the
-# look of blobs rather than what is not normal. Hard edges (cut_paste) and mere loss of detail are least like lesions.
+# Blobs are most like lesions, so they are most of what is trained on: the larger their share, the better a network did
+# on real lesions. The other kinds keep it from learning the look of blobs rather than what is not normal. Hard edges
+# (cut_paste) and mere loss of detail (blur_noise) are least like lesions.
 _WEIGHTS = {
-    "field_blobs": 0.40,
-    "foreign_interpolation": 0.08,
-    "foreign_patch": 0.07,
-    "nsa": 0.10,
-    "cut_paste": 0.05,
-    "draem_texture": 0.08,
+    "field_blobs": 0.66,
+    "foreign_interpolation": 0.03,
+    "foreign_patch": 0.03,
+    "nsa": 0.06,
+    "cut_paste": 0.02,
+    "draem_texture": 0.03,
     "intensity_shift": 0.10,
-    "deformation": 0.07,
-    "blur_noise": 0.05,
+    "deformation": 0.05,
+    "blur_noise": 0.02,
 }
 
 

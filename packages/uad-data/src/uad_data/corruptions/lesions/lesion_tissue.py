@@ -7,13 +7,15 @@ from torch import Tensor
 
 from uad_data.corruptions.draws import uniform
 from uad_data.corruptions.lesions.blobs import Blobs
-from uad_data.corruptions.lesions.sequences import SequencePrior, draw_contrast
+from uad_data.corruptions.lesions.sequences import SequencePrior, draw_contrast, draw_fluid
 from uad_data.corruptions.lesions.smoothing import local_mean, smooth_noise
 
 #: Points along each axis of the texture's noise.
 _TEXTURE = (8, 24)
-#: Share of images whose lesions have a core (necrosis, cavity, clot) of another contrast.
-_CORED = 0.2
+#: Of the images whose lesions have a core, the share in which it is fluid or dead tissue.
+_FLUID = 0.6
+#: Range of the depth at which a core begins: 0 is the lesion's edge and 1 its centre.
+_CORE_DEPTH = (0.2, 0.7)
 
 
 def fill_lesions(
@@ -25,6 +27,7 @@ def fill_lesions(
     sequences: Sequence[SequencePrior],
     texture: tuple[float, float],
     keep: tuple[float, float],
+    cored: float,
     generator: torch.Generator | None,
 ) -> Tensor:
     """Fill blobs with lesions.
@@ -45,6 +48,8 @@ def fill_lesions(
         Range of the standard deviation of the smooth noise inside, relative to a lesion's mean.
     keep : (float, float)
         Range of how much of the image's own deviation from the local mean (structure and noise) stays, 0 to 1.
+    cored : float
+        Share of images whose lesions have a core of another contrast (clot, cyst, cavity, necrosis), 0 to 1.
     generator : torch.Generator, optional
         Source of contrast and texture.
 
@@ -58,12 +63,14 @@ def fill_lesions(
     around = local_mean(image, tissue)
     level = draw_contrast(sequences, (b, c), generator, device).view(b, c, *ones)
     core = draw_contrast(sequences, (b, c), generator, device).view(b, c, *ones)
-    cored = uniform(0, 1, (b, 1, *ones), generator, device) < _CORED
+    fluid = draw_fluid(sequences, (b, c), generator, device).view(b, c, *ones)
+    kind = uniform(0, 1, (b, 1, *ones), generator, device)
+    core = torch.where(kind < cored * _FLUID, fluid, core)
     strength = uniform(*texture, (b, 1, *ones), generator, device)
     noise = smooth_noise((b, c, *size), _TEXTURE, generator, device).mul_(strength)
     kept = uniform(*keep, (b, 1, *ones), generator, device)
-    # The core begins half-way between edge and centre.
-    inner = blobs.depth.sub(0.5).mul_(10).sigmoid_().mul_(cored)
+    begin = uniform(*_CORE_DEPTH, (b, 1, *ones), generator, device)
+    inner = blobs.depth.sub(begin).mul_(10).sigmoid_().mul_(kind < cored)
     lesion = (inner * (core - level)).add_(level).mul_(noise.add_(1)).mul_(around)
     # Own structure: kept * (image - around), then the step from the image to the lesion, by the blob's share.
     change = lesion.add_((image - around).mul_(kept)).sub_(image).mul_(blobs.share)

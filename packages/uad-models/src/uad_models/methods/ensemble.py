@@ -1,0 +1,157 @@
+"""Ensemble: several methods, or one method several times, whose maps are averaged on a scale that healthy brains set.
+
+Papers: Lakshminarayanan, Pritzel, Blundell, "Simple and scalable predictive uncertainty estimation using deep
+ensembles", NeurIPS 2017 (https://arxiv.org/abs/1612.01474): members differ in their first weights and in the order of
+what they see.
+
+Deviations: members of different methods have maps of different units, so each map is divided by what it reaches in the
+highest hundredth of the voxels of healthy validation brains. No lesion is needed for that.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from uad_data.errors import InputError
+from uad_models.method import Method, MethodConfig, Preset, brain_of, unknown_name
+from uad_models.methods.synthetic_unet import SyntheticUNet
+from uad_models.overrides import parse_overrides
+
+_TOP = 0.01
+_VOXELS = 4_000_000  # of healthy brains are enough to know that hundredth
+
+
+@dataclass(frozen=True)
+class EnsembleConfig(MethodConfig):
+    """Settings of `Ensemble`.
+
+    Parameters
+    ----------
+    in_channels, size
+        See `MethodConfig`; what every member takes.
+    modalities
+        The sequence of each channel, for members that ask for it; follows from the images.
+    members
+        At least two methods by name, with settings where they differ from the member's preset:
+        ``"ae:residual=signed;latent_dim=16"``. One name may stand several times.
+    member_preset
+        The preset that every member starts from.
+    """
+
+    modalities: tuple[str, ...] = ("flair",)
+    members: tuple[str, ...] = ("synthetic_unet", "synthetic_unet", "synthetic_unet")
+    member_preset: str = "quick"
+
+    def check(self) -> None:
+        """Refuse members that do not exist, that cannot take the images, or that learn nothing."""
+        if len(self.members) < 2:
+            raise InputError(f"members: expected at least two methods, got {self.members}")
+        for member in self.members:
+            _member_config(self, member)
+
+
+class Ensemble(Method):
+    """Several trained methods as one; every stage of every member is a stage.
+
+    Parameters
+    ----------
+    config
+        See `EnsembleConfig`.
+    """
+
+    name = "ensemble"
+    Config = EnsembleConfig
+    config: EnsembleConfig
+    stages: tuple[str, ...]  # type: ignore[misc]
+    scale: Tensor
+    score_scale: Tensor
+    presets: ClassVar[dict[str, Preset]] = {
+        "quick": Preset(config={"members": ("synthetic_unet", "ae")}, train=dict(SyntheticUNet.presets["quick"].train)),
+        "full": Preset(config={"member_preset": "full"}, train=dict(SyntheticUNet.presets["full"].train)),
+    }
+
+    def __init__(self, config: EnsembleConfig) -> None:
+        super().__init__(config)
+        configs = [_member_config(config, member) for member in config.members]
+        self.members = nn.ModuleList(cls(each) for cls, each in configs)
+        self._places = {
+            f"{number}_{member.name}_{stage}": (member, stage)
+            for number, member in enumerate(self._each(), start=1)
+            for stage in member.stages
+        }
+        self.stages = tuple(self._places)
+        self.register_buffer("scale", torch.ones(len(configs)))
+        self.register_buffer("score_scale", torch.ones(len(configs)))
+
+    def loss(
+        self,
+        batch: dict[str, Tensor],
+        *,
+        stage: str = "",
+        group: str = "all",
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the loss of the member whose stage it is; see `Method.loss`."""
+        member, own = self._places[stage or self.stages[0]]
+        return member.loss(batch, stage=own, group=group, generator=generator)
+
+    def parameter_groups(self, stage: str) -> dict[str, list[nn.Parameter]]:
+        """Return those of the member whose stage it is; see `Method.parameter_groups`."""
+        member, own = self._places[stage]
+        return member.parameter_groups(own)
+
+    def calibrate(self, batches: Callable[[], Iterable[dict[str, Tensor]]], *, generator: torch.Generator) -> None:
+        """Calibrate every member, then measure what its map and score reach in healthy brains."""
+        for number, member in enumerate(self._each()):
+            member.calibrate(batches, generator=generator)
+            values, scores, voxels = [], [], 0
+            for batch in batches():
+                values.append(member.anomaly_map(batch["image"])[batch["brain"]])
+                scores.append(member.anomaly_score(batch["image"]).abs())
+                voxels += len(values[-1])
+                if voxels >= _VOXELS:
+                    break
+            found = torch.cat(values)
+            top = found.topk(max(1, round(_TOP * len(found)))).values.mean()
+            self.scale[number] = top.clamp(min=1e-6)
+            self.score_scale[number] = torch.cat(scores).mean().clamp(min=1e-6)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the mean reconstruction; see `Method.reconstruct`."""
+        return torch.stack([member.reconstruct(x) for member in self._each()]).mean(dim=0) * brain_of(x)
+
+    def anomaly_map(self, x: Tensor) -> Tensor:
+        """Return the mean map, in units of the highest hundredth of healthy voxels; see `Method.anomaly_map`."""
+        maps = (member.anomaly_map(x) / scale for member, scale in zip(self._each(), self.scale, strict=True))
+        return torch.stack(list(maps)).mean(dim=0)
+
+    def anomaly_score(self, x: Tensor) -> Tensor:
+        """Return the mean score, in units of the mean healthy score; see `Method.anomaly_score`."""
+        scores = (member.anomaly_score(x) / s for member, s in zip(self._each(), self.score_scale, strict=True))
+        return torch.stack(list(scores)).mean(dim=0)
+
+    def _each(self) -> list[Method]:
+        """Members in order, typed."""
+        return [member for member in self.members if isinstance(member, Method)]
+
+
+def _member_config(config: EnsembleConfig, member: str) -> tuple[type[Method], MethodConfig]:
+    """Return a member's class and its settings."""
+    from uad_models.registry import method_class  # the registry holds this class
+
+    name, _, settings = member.partition(":")
+    cls = method_class(name)
+    if not cls.trained or issubclass(cls, Ensemble):
+        raise InputError(f"members: expected methods that learn, other than an ensemble, got '{member}'")
+    if config.member_preset not in cls.presets:
+        raise InputError(unknown_name(f"preset of method '{name}'", config.member_preset, list(cls.presets)))
+    flags = {"in_channels": "modalities", "size": "size", "modalities": "modalities"}
+    pairs = [pair for pair in settings.split(";") if pair]
+    given: dict[str, Any] = parse_overrides(pairs, {"config": cls.Config}, flags=flags)["config"]
+    images: dict[str, Any] = {"in_channels": config.in_channels, "size": config.size}
+    if "modalities" in {each.name for each in fields(cls.Config)}:
+        images["modalities"] = config.modalities
+    return cls, cls.Config.from_dict({**cls.presets[config.member_preset].config, **given, **images})

@@ -1,0 +1,78 @@
+"""The ensemble beyond the contract: whose stage is whose, what healthy brains set, what is refused."""
+
+import pytest
+import torch
+
+from uad_data.errors import InputError
+from uad_models.methods.ensemble import EnsembleConfig
+from uad_models.registry import create
+from uad_models.training import fit
+
+SMALL_AE = "ae:channels=8+8;latent_dim=4"
+SIGNED = f"{SMALL_AE};residual=signed"
+
+
+def batch(n: int = 6, seed: int = 0) -> dict[str, torch.Tensor]:
+    brain = torch.zeros(n, 1, 16, 16, dtype=torch.bool)
+    brain[:, :, 2:14, 3:13] = True
+    image = torch.rand(brain.shape, generator=torch.Generator().manual_seed(seed)) * brain
+    return {"image": image, "brain": brain}
+
+
+def test_a_stage_trains_its_own_member_alone() -> None:
+    method = create("ensemble", size=(16, 16), members=(SMALL_AE, SIGNED, "vae:channels=8+8"))
+    assert method.stages == ("1_ae_fit", "2_ae_fit", "3_vae_fit")
+    for number, stage in enumerate(method.stages):
+        own = {id(parameter) for parameter in method.members[number].parameters()}
+        assert {id(p) for group in method.parameter_groups(stage).values() for p in group} == own
+        method.zero_grad()
+        method.loss(batch(), stage=stage, generator=torch.Generator().manual_seed(0))["loss"].backward()
+        moved = [any(p.grad is not None for p in member.parameters()) for member in method.members]
+        assert moved == [place == number for place in range(3)]
+
+
+def test_members_of_one_kind_differ() -> None:
+    torch.manual_seed(0)
+    one, other = create("ensemble", size=(16, 16), members=(SMALL_AE, SMALL_AE)).members
+    assert not torch.equal(one.reconstruct(batch()["image"]), other.reconstruct(batch()["image"]))
+
+
+def test_maps_count_in_units_of_the_highest_hundredth_of_healthy_voxels() -> None:
+    torch.manual_seed(0)
+    method, given = create("ensemble", size=(16, 16), members=(SMALL_AE, SIGNED)).eval(), batch()
+    with torch.no_grad():
+        method.calibrate(lambda: [given], generator=torch.Generator())
+        parts = []
+        for member in method.members:
+            found = member.anomaly_map(given["image"])
+            values = sorted(found[given["brain"]].tolist())
+            highest = values[-round(0.01 * len(values)) :]
+            parts.append(found / (sum(highest) / len(highest)))
+        torch.testing.assert_close(method.anomaly_map(given["image"]), (parts[0] + parts[1]) / 2)
+        scores = [member.anomaly_score(given["image"]) for member in method.members]
+        expected = sum(score / score.mean() for score in scores) / 2
+        torch.testing.assert_close(method.anomaly_score(given["image"]), expected)
+
+
+def test_it_is_trained_calibrated_and_loaded_like_any_method(store, tmp_path) -> None:
+    train = {"steps": 4, "batch_size": 8, "validate_every": 4}
+    config = {"members": (SMALL_AE, SIGNED)}
+    method = fit("ensemble", store, tmp_path, config=config, train=train, progress=False)
+    assert (method.scale != 1).all()
+    again = fit("ensemble", store, tmp_path, config=config, train=train, progress=False)
+    assert torch.equal(method.scale, again.scale)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (("ae",), "at least two"),
+        (("ae", "ea"), "unknown method 'ea'"),
+        (("ae", "intensity"), "methods that learn"),
+        (("ae", "ensemble"), "other than an ensemble"),
+        (("ae", "vae:laten=3"), "unknown key 'laten'"),
+    ],
+)
+def test_members_that_cannot_be_are_refused(members, message) -> None:
+    with pytest.raises(InputError, match=message):
+        EnsembleConfig(size=(16, 16), members=members)

@@ -1,0 +1,117 @@
+"""Cached and chunked sampling gives what the plain loop gives, token for token."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from uad_models.sequence.orderings import ORDERINGS
+from uad_models.sequence.prior import POSITIONS, CodePrior
+from uad_models.sequence.sampling import draw, resample
+
+CODES = 6
+
+
+def prior(grid: tuple[int, ...], positions: tuple[str, ...]) -> CodePrior:
+    """A small prior in every order, far from uniform."""
+    torch.manual_seed(0)
+    made = CodePrior(
+        grid=grid, codes=CODES, width=16, depth=3, heads=2, orderings=ORDERINGS, positions=positions
+    ).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.4 * torch.randn_like(parameter))
+    return made
+
+
+PRIORS = {
+    (grid, positions): prior(grid, positions)
+    for grid in ((3, 4), (2, 2, 3))
+    for positions in (POSITIONS, ("absolute",), ("rotary", "spatial"))
+}
+
+
+@torch.no_grad()
+def plain(model, sequences, change, which, uniforms, **options):
+    """All tokens pass for every draw."""
+    samples = uniforms.shape[1]
+    rows, which = sequences.repeat_interleave(samples, 0), which.repeat_interleave(samples)
+    change = change.repeat_interleave(samples, 0)
+    for place in range(rows.shape[1]):
+        code = draw(model(rows, which)[:, place], uniforms.flatten(0, 1)[:, place], **options)
+        rows[:, place] = torch.where(change[:, place], code, rows[:, place])
+    return rows.view(uniforms.shape)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    model=st.sampled_from(list(PRIORS.values())),
+    orders=st.lists(st.integers(0, len(ORDERINGS) - 1), min_size=1, max_size=4),
+    samples=st.integers(1, 3),
+    share=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    temperature=st.sampled_from([0.5, 1.0, 1.7]),
+    top_k=st.sampled_from([None, 1, 3, 99]),
+    seed=st.integers(0, 2**16),
+)
+def test_cached_chunked_and_plain_sampling_agree(model, orders, samples, share, temperature, top_k, seed):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(orders), model.orders.shape[1])
+    sequences = torch.randint(CODES, shape, generator=generator)
+    change = torch.rand(shape, generator=generator) < share
+    uniforms = torch.rand(len(orders), samples, shape[1], generator=generator)
+    arguments = (model, sequences, change, torch.tensor(orders), uniforms)
+    found = resample(*arguments, temperature=temperature, top_k=top_k)
+    assert torch.equal(found, plain(*arguments, temperature=temperature, top_k=top_k))
+
+
+@pytest.mark.parametrize("order", range(len(ORDERINGS)), ids=ORDERINGS)
+def test_sampling_from_scratch_agrees_in_every_order(order):
+    model = PRIORS[(3, 4), POSITIONS]
+    everything, none = torch.ones(1, 12, dtype=torch.bool), torch.zeros(1, 12, dtype=torch.long)
+    uniforms = torch.rand(1, 8, 12, generator=torch.Generator().manual_seed(order))
+    arguments = (model, none, everything, torch.tensor([order]), uniforms)
+    found = resample(*arguments)
+    assert torch.equal(found, plain(*arguments))
+    assert len(found[0].unique(dim=0)) > 1
+
+
+def test_codes_that_are_kept_are_kept_and_given_sequences_are_not_written_to():
+    model = PRIORS[(3, 4), POSITIONS]
+    sequences, change = torch.randint(CODES, (2, 12)), torch.rand(2, 12) < 0.5
+    before = sequences.clone()
+    found = resample(model, sequences, change, torch.tensor([0, 8]), torch.rand(2, 3, 12))
+    kept = ~change.unsqueeze(1).expand_as(found)
+    assert torch.equal(found[kept], sequences.unsqueeze(1).expand_as(found)[kept])
+    assert torch.equal(sequences, before)
+
+
+def test_half_precision_around_it_changes_no_draw():
+    model = PRIORS[(3, 4), POSITIONS]
+    everything, none = torch.ones(2, 12, dtype=torch.bool), torch.zeros(2, 12, dtype=torch.long)
+    arguments = (model, none, everything, torch.tensor([1, 9]), torch.rand(2, 3, 12))
+    expected = resample(*arguments)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(resample(*arguments), expected)
+
+
+def test_draws_follow_the_probabilities():
+    logits = torch.tensor([0.5, -1.0, 2.0, 0.0])
+    found = draw(logits.expand(4000, 4), torch.rand(4000, generator=torch.Generator().manual_seed(0)))
+    expected = 4000 * logits.double().softmax(0)
+    assert chisquare(found.bincount(minlength=4).numpy(), expected.numpy()).pvalue > 0.01
+
+
+def test_draws_at_the_ends_by_hand():
+    logits = torch.log(torch.tensor([[0.0, 0.25, 0.75, 0.0]]))
+    numbers = {0.0: 1, 0.2499: 1, 0.2501: 2, 1 - 2**-24: 2}
+    assert {number: draw(logits, torch.tensor([number])).item() for number in numbers} == numbers
+
+
+def test_temperature_and_top_k_narrow_the_choice():
+    logits = torch.tensor([1.0, 3.0, 2.0, 0.0]).expand(500, 4)
+    numbers = torch.linspace(0.001, 0.999, 500)
+    assert draw(logits, numbers, top_k=1).unique().tolist() == [1]
+    assert draw(logits, numbers, top_k=2).unique().tolist() == [1, 2]
+    assert draw(logits, numbers, temperature=0.01).unique().tolist() == [1]
+    assert len(draw(logits, numbers, temperature=2.0).unique()) == 4

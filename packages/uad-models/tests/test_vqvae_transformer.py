@@ -1,0 +1,198 @@
+"""The chain from codes to map: threshold, healing, weights, scores, and a prior that belongs to one codebook."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from uad_data.errors import InputError
+from uad_models.methods import vqvae_transformer
+from uad_models.methods.vqvae_transformer import BINS, LEAST, VQVAETransformer, VQVAETransformerConfig
+from uad_models.scores import residual_map
+
+SMALL = {
+    "size": (16, 16),
+    "channels": (8, 8),
+    "codes": 6,
+    "code_dim": 4,
+    "width": 16,
+    "depth": 2,
+    "heads": 2,
+    "samples": 3,
+    "orderings": ("raster_0", "spiral"),
+}
+
+
+def make(**changes: object) -> VQVAETransformer:
+    """A codebook that has seen the batch, and a prior far from uniform."""
+    torch.manual_seed(0)
+    method = VQVAETransformer(VQVAETransformerConfig(**{**SMALL, **changes}))
+    with torch.no_grad():
+        for parameter in method.prior.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        for _ in range(30):
+            losses(method, "vqvae")
+    return method
+
+
+def changed(method: VQVAETransformer, **changes: object) -> VQVAETransformer:
+    """The same weights, other settings."""
+    other = VQVAETransformer(dataclasses.replace(method.config, **changes))
+    other.load_state_dict(method.state_dict())
+    return other.eval()
+
+
+def batch(n: int = 4) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    brain = torch.zeros(n, 1, 16, 16, dtype=torch.bool)
+    brain[:, :, 4:12, 4:16] = True
+    return {"image": torch.rand(n, 1, 16, 16, generator=generator) * brain, "brain": brain}
+
+
+def losses(method: VQVAETransformer, stage: str) -> dict[str, torch.Tensor]:
+    return method.loss(batch(), stage=stage, generator=torch.Generator().manual_seed(0))
+
+
+def test_each_stage_trains_its_own_parameters():
+    method = make()
+    codes, prior = (method.parameter_groups(stage)["all"] for stage in method.stages)
+    assert {id(p) for p in codes} | {id(p) for p in prior} == {id(p) for p in method.parameters()}
+    assert not {id(p) for p in codes} & {id(p) for p in prior}
+    before = {name: value.clone() for name, value in method.quantiser.state_dict().items()}
+    losses(method, "prior")["loss"].backward()
+    assert all(p.grad is None for p in codes)
+    for name, value in method.quantiser.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_the_priors_loss_is_the_mean_likelihood_of_its_codes_in_the_orders_drawn():
+    method = make().eval()
+    which = torch.randint(2, (4,), generator=torch.Generator().manual_seed(0))
+    every = method.log_likelihood(method.codes(batch()["image"]))
+    expected = -torch.stack([every[row, order].mean() for row, order in enumerate(which)]).mean()
+    found = losses(method, "prior")
+    torch.testing.assert_close(found["loss"], expected)
+    torch.testing.assert_close(found["bits"], expected / math.log(2))
+
+
+def test_the_threshold_is_a_quantile_of_healthy_validation_codes_inside_the_brain():
+    method = make(orderings=("raster_0",), healthy_quantile=0.3)
+    losses(method, "prior")
+    assert method.threshold().item() == pytest.approx(-math.log(6))
+    method.eval()
+    losses(method, "prior")
+    inside = torch.zeros(4, 4, 4, dtype=torch.bool)
+    inside[:, 1:3, 1:] = True
+    healthy = method.log_likelihood(method.codes(batch()["image"]))[:, 0][inside]
+    assert method.healthy_counts.sum() == len(healthy)
+    below = healthy[healthy < method.threshold()]
+    assert len(below) / len(healthy) == pytest.approx(0.3, abs=1.01 / len(healthy))
+    assert method.threshold().item() == pytest.approx(healthy.quantile(0.3).item(), abs=0.3)
+    twice = method.healthy_counts.clone()
+    losses(method, "prior")
+    assert torch.equal(method.healthy_counts, 2 * twice)
+    losses(method.train(), "prior")
+    assert method.healthy_counts.sum() == 0
+
+
+def test_likelihoods_beyond_the_bins_are_counted_at_their_ends():
+    method = make()
+    method._count(torch.tensor([0.0, 2 * LEAST, LEAST / BINS * 10.5]))
+    assert method.healthy_counts.nonzero().flatten().tolist() == [0, BINS - 11, BINS - 1]
+
+
+def test_healing_draws_unlikely_codes_inside_the_brain_and_keeps_the_rest():
+    method, image = make().eval(), batch()["image"]
+    with torch.no_grad():
+        healing = method.heal(image)
+    assert healing.healed.shape == (4, 2, 3, 4, 4)
+    assert 0 < healing.unlikely.float().mean() < 1
+    inside = torch.zeros(4, 4, dtype=torch.bool)
+    inside[1:3, 1:] = True
+    assert torch.equal(healing.unlikely, (healing.log_likelihood < method.threshold()) & inside)
+    kept = ~healing.unlikely.unsqueeze(2).expand_as(healing.healed)
+    assert torch.equal(healing.healed[kept], healing.codes[:, None, None].expand_as(healing.healed)[kept])
+    assert (healing.healed != healing.codes[:, None, None]).any()
+    assert (healing.healed[:, :, 0] != healing.healed[:, :, 1]).any()
+
+
+def test_memory_decides_how_many_rows_are_drawn_together_and_nothing_else(monkeypatch):
+    method, image = make().eval(), batch()["image"]
+    with torch.no_grad():
+        together = method.heal(image).healed
+        monkeypatch.setattr(vqvae_transformer, "ROWS_MEMORY", 1)
+        assert method._rows_at_a_time() == 1
+        assert torch.equal(method.heal(image).healed, together)
+
+
+def test_the_map_is_the_mean_of_weighted_residuals():
+    method, image = make().eval(), batch()["image"]
+    with torch.no_grad():
+        healing, found = method.heal(image), method.anomaly_map(image)
+        total = torch.zeros(4, 1, 16, 16)
+        for order in range(2):
+            mask = healing.unlikely[:, order].float().repeat_interleave(4, 1).repeat_interleave(4, 2)
+            weight = vqvae_transformer.gaussian_mean(mask[:, None], dims=2, sigma=2.0)
+            for sample in range(3):
+                made = method.decode(healing.healed[:, order, sample])
+                total += residual_map(image, made, "l1") * weight / 6
+    torch.testing.assert_close(found, total)
+    assert found.max() > 0
+
+
+def test_the_ablations_steps_are_what_they_are_called():
+    healed, image = make().eval(), batch()["image"]
+    with torch.no_grad():
+        masked, residual, likelihood = (
+            changed(healed, map_of=kind).anomaly_map(image) for kind in ("masked", "residual", "likelihood")
+        )
+        plain = changed(healed, map_of="residual").reconstruct(image)
+        assert torch.equal(residual, residual_map(image, plain, "l1"))
+        assert ((masked <= residual + 1e-6) & (masked >= 0)).all()
+        assert (masked < residual).any()
+        assert likelihood[batch()["brain"]].min() > 0
+        assert likelihood[~batch()["brain"]].abs().max() == 0
+        assert not torch.equal(healed.reconstruct(image), plain)
+
+
+def test_the_sequences_score_is_bits_per_code_inside_the_brain():
+    method, image = changed(make(), score_of="sequence"), batch()["image"]
+    with torch.no_grad():
+        inside = method.log_likelihood(method.codes(image))[:, :, 1:3, 1:]
+        torch.testing.assert_close(method.anomaly_score(image), -inside.mean(dim=(1, 2, 3)) / math.log(2))
+        assert torch.equal(method.anomaly_score(torch.zeros(1, 1, 16, 16)), torch.zeros(1))
+
+
+def test_a_prior_of_another_codebook_is_refused():
+    method, other = make(), make()
+    losses(method, "prior")
+    other.load_state_dict(method.state_dict())
+    mixed = method.state_dict() | {"quantiser.codebook": method.quantiser.codebook + 1}
+    with pytest.raises(InputError, match="trained for another codebook"):
+        make().load_state_dict(mixed)
+    alone = {name: value for name, value in method.state_dict().items() if name.startswith("prior")}
+    with torch.no_grad():
+        other.quantiser.codebook.add_(1)
+    with pytest.raises(InputError, match="trained for another codebook"):
+        other.load_state_dict(alone, strict=False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("orderings", ()),
+        ("orderings", ("raster_9",)),
+        ("positions", ("rotary",)),
+        ("positions", ("somewhere", "absolute")),
+        ("width", 18),
+        ("depth", 0),
+        ("samples", 0),
+        ("temperature", 0.0),
+        ("top_k", 0),
+        ("healthy_quantile", 0.0),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(field, value):
+    with pytest.raises(InputError, match=field):
+        make(**{field: value})
