@@ -10,7 +10,7 @@ from uad_data import InputError as DataInputError
 from uad_eval import tables
 from uad_eval.errors import InputError
 from uad_eval.experiment import ExperimentSettings, MethodSpec, case_arrays, choose_cases, open_cohort, run_experiment
-from uad_eval.experiment import cell as cell_module
+from uad_eval.experiment import judge as judge_module
 from uad_eval.headline import headline
 
 METHODS = ("intensity", "intensity:equalise=true", "ae:steps=6,latent_dim=4,validate_every=3")
@@ -64,7 +64,7 @@ def test_what_is_done_is_not_done_again_and_a_kill_changes_nothing(
     whole = run_experiment(settings(small_table, tmp_path / "whole"), progress=False)
 
     broken = settings(small_table, tmp_path / "broken")
-    judge = cell_module.evaluate
+    judge = judge_module.evaluate
     with monkeypatch.context() as patch:
         calls = []
 
@@ -74,7 +74,7 @@ def test_what_is_done_is_not_done_again_and_a_kill_changes_nothing(
                 raise KeyboardInterrupt
             return judge(*args, **kwargs)
 
-        patch.setattr(cell_module, "evaluate", killed)
+        patch.setattr(judge_module, "evaluate", killed)
         with pytest.raises(KeyboardInterrupt):
             run_experiment(broken, progress=False)
     first = next((tmp_path / "broken" / "cells").glob("intensity-seed0-*/cell.json")).stat().st_mtime_ns
@@ -100,7 +100,7 @@ def test_thresholds_come_from_validation(small_table: Path, tmp_path: Path) -> N
     rows = store.rows("val")
     healthy = np.isin(rows, store.healthy_rows("val"))
     scores = np.load(cell.folder / "val_scores.npy")[healthy][store.brain[rows[healthy]]]
-    threshold = cell.facts()["thresholds"]["healthy_validation"]
+    threshold = cell.folds[0].facts()["thresholds"]["healthy_validation"]
     assert np.mean(scores > threshold) <= rate
     assert np.mean(scores >= threshold) > rate
 

@@ -8,11 +8,14 @@ from uad_eval import (
     RunKey,
     Scope,
     evaluate,
+    evaluate_false_positives,
     evaluate_reconstruction,
     evaluate_samples,
     lesion_validation_threshold,
     single_figures,
 )
+
+THRESHOLDS = {"healthy_validation": 2.0, "healthy_volume": 2.5, "synthetic_validation": 1.5}
 
 
 class Cohort:
@@ -57,7 +60,7 @@ def run(cohort: Cohort) -> Callable[..., Evaluation]:
                 cohort.brain,
                 cohort.subjects,
                 pathologies=cohort.pathologies,
-                thresholds={"lesion_validation": threshold, "healthy_validation": 2.0},
+                thresholds=THRESHOLDS | {"lesion_validation": threshold},
                 false_positive_rate=0.02,
                 **shared,
             ),
@@ -67,6 +70,14 @@ def run(cohort: Cohort) -> Callable[..., Evaluation]:
                 cohort.image[healthy] * 0.9,
                 cohort.brain[healthy],
                 cohort.subjects[healthy],
+                **shared,
+            ),
+            evaluate_false_positives(
+                {name: maps[healthy] > value for name, value in THRESHOLDS.items()},
+                np.full(healthy.sum(), 0.002),
+                cohort.subjects[healthy],
+                cohort.subjects[healthy],
+                false_positive_ml=0.01,
                 **shared,
             ),
             single_figures(key, {"seconds": (12.0 + seed, "s")}),

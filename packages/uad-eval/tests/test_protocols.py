@@ -3,7 +3,11 @@ import pytest
 
 from uad_eval.errors import InputError
 from uad_eval.metrics import dice
-from uad_eval.protocols import healthy_validation_threshold, lesion_validation_threshold
+from uad_eval.protocols import (
+    healthy_validation_threshold,
+    lesion_validation_threshold,
+    synthetic_validation_threshold,
+)
 
 
 def test_lesion_validation_takes_the_best_dice_for_masks_strictly_above():
@@ -42,3 +46,11 @@ def test_healthy_validation_never_exceeds_the_stated_rate(scores, rate, threshol
 def test_healthy_validation_refuses(scores, rate, message):
     with pytest.raises(InputError, match=message):
         healthy_validation_threshold(scores, false_positive_rate=rate)
+
+
+def test_synthetic_validation_is_the_best_dice_on_what_was_made_up():
+    scores, made_up = np.array([0.1, 0.6, 0.7, 0.9]), np.array([0, 0, 1, 1])
+    threshold = synthetic_validation_threshold(scores, made_up)
+    assert ((scores > threshold) == made_up).all()
+    with pytest.raises(InputError, match="needs voxels of made-up lesions, found none in 4 voxels"):
+        synthetic_validation_threshold(scores, np.zeros(4))

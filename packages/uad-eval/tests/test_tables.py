@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uad_eval import Evaluation, InputError, by_pathology, leaderboard, over_seeds, paired_difference
+from uad_eval import Evaluation, InputError, by_pathology, label_cost, leaderboard, over_seeds, paired_difference
+from uad_eval.protocols import MASK_PROTOCOLS
 from uad_eval.tables import COLUMNS, clear_best
 
 
@@ -17,7 +18,9 @@ def test_ranked_with_every_column(evaluation, board):
     assert board["seeds"].tolist() == [2, 1, 1]
     assert board["baseline"].tolist() == [False, False, True]
     assert set(board["subjects"]) == {6}
-    assert board[[column.name for column in COLUMNS]].notna().all(axis=None)
+    of_slices = [column.name for column in COLUMNS if column.name != "lesion_f1"]
+    assert board[of_slices].notna().all(axis=None)
+    assert board["lesion_f1"].isna().all()
     assert board["average_precision"].is_monotonic_decreasing
     expected = over_seeds(evaluation, "strong", metric="dice", protocol="healthy_validation")
     found = board.loc[0, ["dice_healthy_validation", "dice_healthy_validation_low", "dice_healthy_validation_high"]]
@@ -85,3 +88,22 @@ def test_one_subject_of_a_pathology_has_no_interval(evaluation):
     found = by_pathology(evaluation.results, metric="specificity", protocol="lesion_validation")
     assert found.loc[found["pathology"] == "none", "low"].isna().all()
     assert found.loc[found["pathology"] == "none", "value"].notna().all()
+
+
+def test_label_cost_sets_each_dice_beside_the_oracle(evaluation):
+    table = label_cost(evaluation, order=["weak:size=2", "strong"])
+    assert list(dict.fromkeys(table["method"])) == ["weak:size=2", "strong"]
+    assert set(table["protocol"]) == set(MASK_PROTOCOLS)
+    one = table[(table["method"] == "strong") & (table["protocol"] == "healthy_volume")].iloc[0]
+    dice, best = (
+        over_seeds(evaluation, "strong", metric=metric, protocol=protocol)
+        for metric, protocol in (("dice", "healthy_volume"), ("best_dice", "oracle"))
+    )
+    assert one["dice"] == dice.value
+    assert one["difference"] == pytest.approx(dice.value - best.value)
+    assert one["difference_low"] <= one["difference"] <= one["difference_high"]
+    volume = over_seeds(evaluation, "strong", metric="false_positive_volume", protocol="healthy_volume")
+    assert one["false_positive_ml"] == volume.value
+    assert one["ratio"] == pytest.approx(volume.value / 0.01)
+    assert table.loc[table["protocol"] != "healthy_volume", "stated_ml"].isna().all()
+    assert table.loc[table["protocol"] == "lesion_validation", "false_positive_ml"].isna().all()

@@ -71,12 +71,15 @@ def add_score(commands: Commands) -> None:
     for protocol, meaning in (
         ("lesion-validation", "has the best Dice on labelled validation scans"),
         ("healthy-validation", "is exceeded by a stated share of healthy validation voxels"),
+        ("healthy-volume", "marks a stated volume in healthy validation scans"),
+        ("synthetic-validation", "has the best Dice on lesions made up in healthy validation scans"),
     ):
         parser.add_argument(
             f"--{protocol}-threshold",
             type=float,
             metavar="T",
-            help=f"also score the masks map > T, where T {meaning}; not one chosen on these scans",
+            help=f"also score the masks map > T, voxel by voxel and lesion by lesion, where T {meaning}; not one "
+            "chosen on these scans",
         )
     for kind in ("map", "truth", "brain"):
         parser.add_argument(
@@ -92,16 +95,13 @@ def run_score(arguments: argparse.Namespace) -> None:
     """Score the maps of a folder, print the figures and write the table."""
     from uad_eval.evaluation import evaluate_subjects
     from uad_eval.nifti_cases import find_cases, read_subjects
-    from uad_eval.protocols import HEALTHY_VALIDATION, LESION_VALIDATION
+    from uad_eval.protocols import MASK_PROTOCOLS
     from uad_eval.results import RunKey, check_table_name, write_table
     from uad_eval.scope import Scope
 
     if arguments.out is not None:
         check_table_name(arguments.out)
-    given = {
-        LESION_VALIDATION: arguments.lesion_validation_threshold,
-        HEALTHY_VALIDATION: arguments.healthy_validation_threshold,
-    }
+    given = {protocol: getattr(arguments, f"{protocol}_threshold") for protocol in MASK_PROTOCOLS}
     thresholds = {protocol: value for protocol, value in given.items() if value is not None}
     maps = find_cases(arguments.maps, files=arguments.map_files)
     truths = find_cases(arguments.truth, files=arguments.truth_files)
@@ -157,12 +157,12 @@ def _summary(results: "pd.DataFrame", *, cases: int) -> str:
     first = results.iloc[0]
     subjects = results.loc[results["aggregation"] == "subject", "subject"].nunique()
     lines = [f"{first['method']} on {first['cohort']}: {cases} scans of {subjects} subjects, {first['scope']}", ""]
-    lines.append(f"{'metric':28}{'threshold from':22}{'pooled':24}mean over subjects")
+    lines.append(f"{'metric':30}{'threshold from':22}{'pooled':24}mean over subjects")
     summed = results[results["aggregation"] != "subject"]
     for (metric, protocol), rows in summed.groupby(["metric", "protocol"], sort=False):
         spread = {row["aggregation"]: _spread(row) for _, row in rows.iterrows()}
         name = {"best_dice": "⌈Dice⌉ (upper bound)", "prevalence": "share of lesion voxels"}.get(metric, metric)
-        cells = f"{name.replace('_', ' '):28}{protocol.replace('_', ' '):22}{spread.get('pooled', ''):24}"
+        cells = f"{name.replace('_', ' '):30}{protocol.replace('_', ' '):22}{spread.get('pooled', ''):24}"
         lines.append((cells + spread.get("mean", "")).rstrip())
     return "\n".join(lines)
 

@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from uad_eval.bootstrap import BINS, DRAWS, mask_draws, ranking_draws, subject_weights
 from uad_eval.errors import InputError
 from uad_eval.figures import Figure, tabulate
+from uad_eval.lesionwise import LesionCounts, count_in_scope, lesion_figures
 from uad_eval.metrics import MASK_METRICS, Counts, counted_dice, counts
-from uad_eval.protocols import HEALTHY_VALIDATION, LESION_VALIDATION, ORACLE
+from uad_eval.protocols import MASK_PROTOCOLS, ORACLE
 from uad_eval.ranking import Ranking, sorted_scores
 from uad_eval.results import Evaluation, RunKey, single_figures, table
 
-_MASK_PROTOCOLS = (LESION_VALIDATION, HEALTHY_VALIDATION)
 _OVER_ALL_SUBJECTS = {"specificity"}
 
 
@@ -37,6 +37,8 @@ class SubjectVoxels:
         Non-zero is lesion.
     masks : mapping of str to ndarray of bool, shape (v,)
         Final mask per threshold protocol.
+    lesions : mapping of str to LesionCounts
+        Lesions and regions per protocol, of subjects whose items are volumes; otherwise empty.
     """
 
     subject: str
@@ -44,6 +46,7 @@ class SubjectVoxels:
     scores: NDArray
     truth: NDArray
     masks: Mapping[str, NDArray] = field(default_factory=dict)
+    lesions: Mapping[str, LesionCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class _Scored:
     sorted: tuple[NDArray, NDArray]
     ranking: Ranking
     counts: Mapping[str, Counts]
+    lesions: Mapping[str, LesionCounts]
 
 
 def evaluate(
@@ -68,6 +72,7 @@ def evaluate(
     masks: Mapping[str, ArrayLike] | None = None,
     thresholds: Mapping[str, float] | None = None,
     false_positive_rate: float | None = None,
+    voxel_ml: ArrayLike | None = None,
     draws: int = DRAWS,
     bootstrap_seed: int = 0,
     bins: int = BINS,
@@ -89,12 +94,15 @@ def evaluate(
     pathologies : sequence of str, shape (n,), optional
         One per subject.
     masks : mapping of str to array_like of bool, shape (n, *spatial), optional
-        Final masks by protocol, ``"lesion_validation"`` and ``"healthy_validation"``.
+        Final masks by protocol, one of :data:`uad_eval.protocols.MASK_PROTOCOLS`.
     thresholds : mapping of str to float, optional
         Threshold by protocol, on the scale of ``maps``. Where no mask is given for a protocol, the mask is
         ``maps > threshold``; where one is given, the threshold is only noted in its rows.
     false_positive_rate : float, optional
         The rate that the ``healthy_validation`` threshold was chosen for, noted as a row of its own.
+    voxel_ml : array_like of float, shape (n,), optional
+        Volume of a voxel of each item. Where items are volumes, lesions are counted too
+        (:mod:`uad_eval.lesionwise`), and with it by size.
     draws, bootstrap_seed : int
         Bootstrap draws of subjects, and their seed. Keep both the same for methods that are to be compared.
     bins : int
@@ -121,8 +129,11 @@ def evaluate(
     masks, thresholds = dict(masks or {}), dict(thresholds or {})
     named = {"truth": truth, "brain": brain} | {f"mask {name}": np.asanyarray(m) for name, m in masks.items()}
     _check_arrays(maps, subjects, pathologies, named)
+    sizes = None if voxel_ml is None else np.asarray(voxel_ml, np.float64)
+    if sizes is not None and sizes.shape != maps.shape[:1]:
+        raise InputError(f"voxel_ml: expected {maps.shape[0]} volumes, one per map, found {sizes.shape}")
     return evaluate_subjects(
-        _by_subject(maps, truth, brain, subjects, pathologies, key, masks, thresholds),
+        _by_subject(maps, truth, brain, subjects, pathologies, key, masks, thresholds, sizes),
         key=key,
         thresholds=thresholds,
         false_positive_rate=false_positive_rate,
@@ -171,6 +182,7 @@ def evaluate_subjects(
     figures = [
         *_ranking_figures(pooled, scored, weights, bins),
         *_mask_figures(scored, weights, dict(thresholds or {})),
+        *lesion_figures([s.lesions for s in scored], weights),
     ]
     tabulated = tabulate(key, [s.subject for s in scored], [s.pathology for s in scored], figures, weights)
     notes = {"prevalence": (pooled.lesion / (pooled.lesion + pooled.healthy), "fraction")}
@@ -204,6 +216,7 @@ def _by_subject(
     key: RunKey,
     masks: Mapping[str, ArrayLike],
     thresholds: Mapping[str, float],
+    voxel_ml: NDArray | None,
 ) -> Iterator[SubjectVoxels]:
     """Read the voxels of one subject after the other."""
     for subject in np.unique(subjects):
@@ -212,22 +225,23 @@ def _by_subject(
         scores = maps[rows][inside].astype(np.float32, copy=False)
         cut = {name: scores > value for name, value in thresholds.items()}
         given = {name: np.asanyarray(mask)[rows][inside] for name, mask in masks.items()}
-        yield SubjectVoxels(subject, pathologies[rows[0]], scores, truth[rows][inside], cut | given)
+        final, lesion = cut | given, truth[rows][inside]
+        sizes = None if voxel_ml is None else voxel_ml[rows]
+        lesions = count_in_scope(inside, lesion, final, voxel_ml=sizes) if maps.ndim == 4 else {}
+        yield SubjectVoxels(subject, pathologies[rows[0]], scores, lesion, final, lesions)
 
 
 def _score(voxels: SubjectVoxels) -> _Scored:
     """Sort and count the voxels of one subject; refuse what cannot be scored."""
-    unknown = sorted(set(voxels.masks) - set(_MASK_PROTOCOLS))
+    unknown = sorted(set(voxels.masks) - set(MASK_PROTOCOLS))
     if unknown:
-        raise InputError(
-            f"masks and thresholds: expected the protocols {' and '.join(_MASK_PROTOCOLS)}, found {unknown}"
-        )
+        raise InputError(f"masks and thresholds: expected the protocols {', '.join(MASK_PROTOCOLS)}, found {unknown}")
     try:
         ordered = sorted_scores(voxels.scores, voxels.truth)
         counted = {name: counts(mask, voxels.truth) for name, mask in voxels.masks.items()}
     except InputError as error:
         raise InputError(f"subject {voxels.subject}: {error}") from error
-    return _Scored(voxels.subject, voxels.pathology, ordered, Ranking.of_sorted(*ordered), counted)
+    return _Scored(voxels.subject, voxels.pathology, ordered, Ranking.of_sorted(*ordered), counted, voxels.lesions)
 
 
 def _ranking_figures(pooled: Ranking, scored: Sequence[_Scored], weights: NDArray, bins: int) -> list[Figure]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from uad_eval.errors import InputError
 from uad_eval.evaluation import SubjectVoxels
+from uad_eval.lesionwise import add_counts, count_in_scope
 
 _KINDS = (
     "map|anomaly|score|scores|residual|pred|prediction|lesion|mask|seg|truth|label|labels|gt|brain|flair|t1|t1ce|t2"
@@ -102,9 +103,18 @@ def read_subjects(
         match = _SUBJECT.search(case)
         by_subject.setdefault(match.group() if match else case, []).append(case)
     for subject, cases in by_subject.items():
-        read = [_read_case(maps[case], truths[case], None if brains is None else brains[case]) for case in cases]
-        scores, truth = (np.concatenate(parts) for parts in zip(*read, strict=True))
-        yield SubjectVoxels(subject, "", scores, truth, {name: scores > t for name, t in (thresholds or {}).items()})
+        scores, labels, lesions = [], [], []
+        for case in cases:
+            brain = None if brains is None else brains[case]
+            values, lesion, inside, voxel_ml = _read_case(maps[case], truths[case], brain)
+            masks = {name: values > t for name, t in (thresholds or {}).items()}
+            lesions.append(count_in_scope(inside[None], lesion, masks, voxel_ml=[voxel_ml]))
+            scores.append(values)
+            labels.append(lesion)
+        values = np.concatenate(scores)
+        masks = {name: values > t for name, t in (thresholds or {}).items()}
+        counted = {name: add_counts([each[name] for each in lesions]) for name in masks}
+        yield SubjectVoxels(subject, "", values, np.concatenate(labels), masks, counted)
 
 
 def _case(path: Path) -> str:
@@ -124,8 +134,8 @@ def _require(wanted: Mapping[str, Path], found: Mapping[str, Path], name: str) -
         )
 
 
-def _read_case(map_path: Path, truth_path: Path, brain_path: Path | None) -> tuple[NDArray, NDArray]:
-    """Scores and truth (v,) of the voxels that count."""
+def _read_case(map_path: Path, truth_path: Path, brain_path: Path | None) -> tuple[NDArray, NDArray, NDArray, float]:
+    """Scores and truth (v,) of the voxels that count, which they are (i, j, k), and the volume of one in ml."""
     values, affine = _read(map_path)
     if not np.isfinite(values).all():
         raise InputError(f"{map_path}: expected finite values, found NaN or infinity; mend the map before it is scored")
@@ -137,7 +147,7 @@ def _read_case(map_path: Path, truth_path: Path, brain_path: Path | None) -> tup
         inside = _read_mask(brain_path, values, affine, map_path) > 0
     if not inside.any():
         raise InputError(f"{brain_path}: expected a brain mask, found no voxel in it")
-    return values[inside], truth[inside]
+    return values[inside], truth[inside], inside, float(abs(np.linalg.det(affine[:3, :3]))) / 1000
 
 
 def _read(path: Path) -> tuple[NDArray, NDArray]:

@@ -1,9 +1,14 @@
-"""The three ways to come by a threshold; their figures stand in columns of their own and are never mixed.
+"""The ways to come by a threshold; their figures stand in columns of their own and are never mixed.
 
 ``lesion_validation``
     The threshold with the best Dice on labelled validation scans. It has seen labels, though not those of the test.
 ``healthy_validation``
     The threshold that a stated share of healthy validation voxels exceeds. It has seen no lesion.
+``healthy_volume``
+    The threshold at which the final masks of healthy validation scans hold a stated volume a scan
+    (:mod:`uad_eval.healthy_volume`). It has seen no lesion.
+``synthetic_validation``
+    The threshold with the best Dice on lesions that were made up in healthy validation scans. It has seen no real one.
 ``oracle``
     The threshold with the best Dice on the test scans themselves. Its Dice is an upper bound, written ⌈Dice⌉.
 
@@ -18,8 +23,14 @@ from uad_eval.ranking import Ranking
 
 LESION_VALIDATION = "lesion_validation"
 HEALTHY_VALIDATION = "healthy_validation"
+HEALTHY_VOLUME = "healthy_volume"
+SYNTHETIC_VALIDATION = "synthetic_validation"
 ORACLE = "oracle"
-PROTOCOLS = (LESION_VALIDATION, HEALTHY_VALIDATION, ORACLE)
+#: Those with a threshold chosen beforehand, which gives a mask.
+MASK_PROTOCOLS = (LESION_VALIDATION, HEALTHY_VALIDATION, HEALTHY_VOLUME, SYNTHETIC_VALIDATION)
+#: Those of them that need no label of a lesion.
+LABEL_FREE = (HEALTHY_VALIDATION, HEALTHY_VOLUME, SYNTHETIC_VALIDATION)
+PROTOCOLS = (*MASK_PROTOCOLS, ORACLE)
 
 
 def lesion_validation_threshold(scores: ArrayLike, truth: ArrayLike) -> float:
@@ -42,13 +53,37 @@ def lesion_validation_threshold(scores: ArrayLike, truth: ArrayLike) -> float:
     InputError
         Shapes differ, a score is not finite, or there is no lesion voxel.
     """
-    ranking = Ranking.of(scores, truth)
-    if not ranking.lesion:
-        raise InputError(
-            f"a threshold for {LESION_VALIDATION} needs lesion voxels, found none in {ranking.healthy} voxels; "
-            f"give labelled validation scans, or use {HEALTHY_VALIDATION}"
-        )
-    return ranking.best_dice()[1]
+    return _best_dice_threshold(
+        scores,
+        truth,
+        f"{LESION_VALIDATION} needs lesion voxels",
+        f"labelled validation scans, or use {HEALTHY_VALIDATION}",
+    )
+
+
+def synthetic_validation_threshold(scores: ArrayLike, made_up: ArrayLike) -> float:
+    """Choose the threshold with the best Dice over voxels of healthy validation scans with made-up lesions.
+
+    Parameters
+    ----------
+    scores : array_like, any shape
+        Anomaly scores of the scans with the lesions in them, in the scope of the evaluation.
+    made_up : array_like, same shape
+        Non-zero where a lesion was made up.
+
+    Returns
+    -------
+    float
+        The highest threshold, where several are equal.
+
+    Raises
+    ------
+    InputError
+        Shapes differ, a score is not finite, or there is no lesion voxel.
+    """
+    return _best_dice_threshold(
+        scores, made_up, f"{SYNTHETIC_VALIDATION} needs voxels of made-up lesions", "more healthy validation scans"
+    )
 
 
 def healthy_validation_threshold(scores: ArrayLike, *, false_positive_rate: float) -> float:
@@ -81,3 +116,11 @@ def healthy_validation_threshold(scores: ArrayLike, *, false_positive_rate: floa
         )
     position = scores.size - 1 - int(false_positive_rate * scores.size)
     return float(np.partition(scores, position)[position])
+
+
+def _best_dice_threshold(scores: ArrayLike, truth: ArrayLike, needs: str, remedy: str) -> float:
+    """Threshold of the best Dice, or say what is missing."""
+    ranking = Ranking.of(scores, truth)
+    if not ranking.lesion:
+        raise InputError(f"a threshold for {needs}, found none in {ranking.healthy} voxels; give {remedy}")
+    return ranking.best_dice()[1]

@@ -5,7 +5,6 @@ from html import escape
 
 import pandas as pd
 
-from uad_eval.protocols import HEALTHY_VALIDATION, LESION_VALIDATION
 from uad_eval.tables import COLUMNS, Column, clear_best
 
 _STYLE = """
@@ -93,10 +92,7 @@ def _key(board: pd.DataFrame, shown: list[Column]) -> dict[str, str]:
     chance = "" if math.isnan(first["prevalence"]) else f" Chance gives {first['prevalence']:.3f}, the share of lesion."
     rate = first["false_positive_rate"]
     share = "a stated share" if math.isnan(rate) else f"{100 * rate:g} %"
-    came_from = {
-        LESION_VALIDATION: "lesion validation",
-        HEALTHY_VALIDATION: "healthy validation",
-    }.get(first["protocol"], first["protocol"])
+    came_from = first["protocol"].replace("_", " ")
     seeds = f"and of the training seeds ({board['seeds'].max()}) " if board["seeds"].max() > 1 else ""
     texts = {
         "average_precision": "average precision of the anomaly map." + chance,
@@ -105,11 +101,14 @@ def _key(board: pd.DataFrame, shown: list[Column]) -> dict[str, str]:
         "threshold alone, before opening, closing and the removal of small objects, which can raise it further.",
         "dice_lesion_validation": "threshold chosen for the best Dice on labelled validation scans.",
         "dice_healthy_validation": f"threshold that {share} of healthy validation voxels exceed; no lesion was seen.",
+        "dice_healthy_volume": "threshold at which healthy validation scans have a stated volume marked.",
+        "dice_synthetic_validation": "threshold of the best Dice on lesions made up in healthy validation scans.",
         "iou": f"intersection over union; like the next three, with the threshold from {came_from}.",
+        "lesion_f1": f"lesions found and marked regions that are lesion, by overlap; threshold from {came_from}.",
         "slice_auroc": "slices with lesion against slices without, by the ℓ2 distance of image and reconstruction.",
         "scan_auroc": "the same for whole scans.",
         "healthy_mae": "mean absolute error of reconstructed lesion-free slices; low is not by itself good.",
-        "seconds": "to train, predict and score, one seed.",
+        "seconds": "to train, predict and score, one seed; of folds their mean.",
     }
     return {
         "Figures": f"{first['cohort']}, {first['scope']}, {first['subjects']} test subjects; {pool}.",

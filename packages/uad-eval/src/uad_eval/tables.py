@@ -1,6 +1,6 @@
 """The ranked table of methods, and a method's figures by pathology; both are read from an evaluation's tables."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,14 @@ import pandas as pd
 from uad_eval.bootstrap import DRAWS, interval, ratio_draws, subject_weights
 from uad_eval.comparison import Comparison, Estimate, check_same_subjects
 from uad_eval.errors import InputError
-from uad_eval.protocols import HEALTHY_VALIDATION, LESION_VALIDATION, ORACLE
+from uad_eval.protocols import (
+    HEALTHY_VALIDATION,
+    HEALTHY_VOLUME,
+    LESION_VALIDATION,
+    MASK_PROTOCOLS,
+    ORACLE,
+    SYNTHETIC_VALIDATION,
+)
 from uad_eval.results import MEAN, POOLED, SUBJECT, Evaluation
 
 
@@ -43,10 +50,13 @@ COLUMNS = (
     Column("best_dice", "best_dice", "⌈Dice⌉", ORACLE),
     Column("dice_lesion_validation", "dice", "Dice, lesion validation", LESION_VALIDATION),
     Column("dice_healthy_validation", "dice", "Dice, healthy validation", HEALTHY_VALIDATION),
+    Column("dice_healthy_volume", "dice", "Dice, healthy volume", HEALTHY_VOLUME),
+    Column("dice_synthetic_validation", "dice", "Dice, synthetic validation", SYNTHETIC_VALIDATION),
     Column("iou", "iou", "IoU", CHOSEN),
     Column("sensitivity", "sensitivity", "Sensitivity", CHOSEN, compared=False),
     Column("specificity", "specificity", "Specificity", CHOSEN, compared=False),
     Column("precision", "precision", "Precision", CHOSEN, compared=False),
+    Column("lesion_f1", "lesion_f1", "Lesion F1", CHOSEN),
     Column("slice_auroc", "slice_auroc", "Slice AUROC"),
     Column("scan_auroc", "scan_auroc", "Scan AUROC"),
     Column("healthy_mae", "healthy_mae", "Healthy MAE", compared=False),
@@ -74,7 +84,7 @@ def leaderboard(
         ``"pooled"`` or ``"mean"`` (over subjects). Figures that no single subject has, such as slice AUROC and
         seconds, are pooled in both.
     protocol : str
-        Threshold protocol of IoU, sensitivity, specificity and precision.
+        Threshold protocol of IoU, sensitivity, specificity, precision and lesion F1.
     baselines : collection of str
         Methods to mark as baselines.
 
@@ -116,6 +126,50 @@ def leaderboard(
         if method != ranked[0]:
             difference = comparison.difference(figure(method, ranking), figure(ranked[0], ranking))
         rows.append(row | _spread("difference", difference) | shared)
+    return pd.DataFrame(rows)
+
+
+def label_cost(
+    evaluation: Evaluation, *, aggregation: str = POOLED, order: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Set the Dice of every threshold chosen beforehand beside ⌈Dice⌉: what not having labels costs.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of one cohort and one scope.
+    aggregation : str
+        ``"pooled"`` or ``"mean"`` (over subjects), of the Dice.
+    order : sequence of str, optional
+        Methods, in the order of the rows; otherwise as they come.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per method and protocol: ``method, protocol, dice, best_dice, difference`` (Dice minus ⌈Dice⌉, paired),
+        each with ``_low`` and ``_high`` beside it; ``false_positive_ml`` (with its interval), the volume marked in
+        held-out scans without a lesion, ``stated_ml``, what the threshold was chosen for, and ``ratio``, measured over
+        stated; NaN where there is none.
+    """
+    results, comparison = evaluation.results, Comparison(evaluation)
+    stated = results.loc[results["metric"] == "chosen_false_positive_volume", "value"].mean()
+    rows = []
+    for method in order or list(dict.fromkeys(results["method"])):
+        best = (method, "best_dice", ORACLE, aggregation)
+        for protocol in MASK_PROTOCOLS:
+            figure = (method, "dice", protocol, aggregation)
+            if figure not in comparison.values:
+                continue
+            volume = comparison.over_seeds((method, "false_positive_volume", protocol, POOLED))
+            chosen_for = stated if protocol == HEALTHY_VOLUME else np.nan
+            rows.append(
+                {"method": method, "protocol": protocol}
+                | _spread("dice", comparison.over_seeds(figure))
+                | _spread("best_dice", comparison.over_seeds(best))
+                | _spread("difference", comparison.difference(figure, best))
+                | _spread("false_positive_ml", volume)
+                | {"stated_ml": chosen_for, "ratio": volume.value / chosen_for}
+            )
     return pd.DataFrame(rows)
 
 

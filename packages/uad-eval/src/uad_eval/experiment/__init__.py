@@ -6,17 +6,30 @@ The one place that knows all four packages; it comes with the extra ``uad-eval[e
 from uad_eval.experiment.cases import Case, case_arrays, choose_cases
 from uad_eval.experiment.cohorts import open_cohort
 from uad_eval.experiment.environment import environment
+from uad_eval.experiment.failures import false_alarm_cases, measured_lesions, missed_cases
+from uad_eval.experiment.fewer_people import fewer_people, run_with_fewer_people
 from uad_eval.experiment.grid import Experiment, run_experiment
 from uad_eval.experiment.settings import ExperimentSettings, MethodSpec
+from uad_eval.experiment.synthetic_plan import SyntheticPlan
+from uad_eval.experiment.transfer import evaluate_elsewhere, run_elsewhere, transfer_matrix
 
 __all__ = [
     "Case",
     "Experiment",
     "ExperimentSettings",
     "MethodSpec",
+    "SyntheticPlan",
     "case_arrays",
     "choose_cases",
     "environment",
+    "evaluate_elsewhere",
+    "false_alarm_cases",
+    "fewer_people",
+    "measured_lesions",
+    "missed_cases",
     "open_cohort",
+    "run_elsewhere",
     "run_experiment",
+    "run_with_fewer_people",
+    "transfer_matrix",
 ]

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from uad_eval.errors import InputError
-from uad_eval.experiment.cell import fitted_pipelines
 from uad_eval.experiment.grid import Experiment
+from uad_eval.experiment.judge import fitted_pipelines
 from uad_eval.protocols import HEALTHY_VALIDATION
 from uad_eval.results import SUBJECT
 from uad_postproc import Context
@@ -21,7 +21,7 @@ class Case:
     Parameters
     ----------
     position : int
-        Among the test rows.
+        Among the experiment's ``test_rows``.
     subject, pathology : str
         Of the table.
     title : str
@@ -69,7 +69,7 @@ def choose_cases(
         chosen = pd.concat([group.iloc[[(len(group) - 1) // 2]] for _, group in each.groupby("pathology")][:count])
     else:
         raise InputError(f"rule: expected 'median per pathology' or 'worst', found {rule!r}")
-    index = experiment.store.index.iloc[experiment.store.rows("test")].reset_index(drop=True)
+    index = experiment.store.index.iloc[experiment.test_rows].reset_index(drop=True)
     cases = []
     for row in chosen.itertuples():
         position = int(index[index["subject"] == row.subject]["lesion_voxels"].idxmax())
@@ -111,14 +111,17 @@ def case_arrays(
         raise InputError(f"method {method!r}, seed {seed}: expected one of the experiment's cells: {known}")
     cell, store = cells[0], experiment.store
     positions = np.array([case.position for case in cases])
-    rows = store.rows("test")[positions]
+    rows = experiment.test_rows[positions]
     brain, truths = store.brain[rows], store.lesion[rows] > 0
-    maps = np.load(cell.folder / "test_scores.npy", mmap_mode="r")[positions]
+    maps, masks = experiment.read_test(cell, "test_scores", positions), np.empty(brain.shape, bool)
+    for place, fold in enumerate(experiment.fold_of(positions)[0]):
+        steps = fitted_pipelines(cell.folds[fold], experiment.settings)[HEALTHY_VALIDATION]
+        masks[place] = steps.mask_from_scores(maps[[place]], Context(brain[[place]]))[0]
     arrays = {
         "images": store.image[rows][:, 0].astype(np.float32),
-        "reconstructions": np.load(cell.folder / "reconstruction.npy", mmap_mode="r")[positions][:, 0],
+        "reconstructions": experiment.read_test(cell, "reconstruction", positions)[:, 0],
         "maps": maps,
-        "masks": fitted_pipelines(cell, experiment.settings)[HEALTHY_VALIDATION].mask_from_scores(maps, Context(brain)),
+        "masks": masks,
         "truths": truths,
         "brain": brain,
     }

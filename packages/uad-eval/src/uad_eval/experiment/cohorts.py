@@ -11,7 +11,9 @@ REAL_COHORTS = {"lgg": ("kaggle_3m", "lgg/kaggle_3m", "glioma"), "soop": ("image
 REAL_DATA = "UAD_REAL_DATA"
 
 
-def open_cohort(name: str, *, cache: Path, subjects: int = 60, seed: int = 0, workers: int = 2) -> Cohort:
+def open_cohort(
+    name: str, *, cache: Path, subjects: int = 60, seed: int = 0, workers: int = 2, split: bool = True
+) -> Cohort:
     """Open a cohort by name, making or indexing it when that has not been done.
 
     Parameters
@@ -24,11 +26,13 @@ def open_cohort(name: str, *, cache: Path, subjects: int = 60, seed: int = 0, wo
         Of the phantom cohort.
     workers : int
         Processes that make it.
+    split : bool
+        Whether every scan must have a split; folds need none.
 
     Returns
     -------
     Cohort
-        With splits.
+        The scans.
 
     Raises
     ------
@@ -44,10 +48,10 @@ def open_cohort(name: str, *, cache: Path, subjects: int = 60, seed: int = 0, wo
         known = ", ".join(["phantom", *REAL_COHORTS])
         raise InputError(f"cohort {name!r}: expected one of {known}, or the path of a cohort.csv")
     cohort = Cohort.read(path)
-    if not (cohort.table["split"] != "").all():
+    if split and not (cohort.table["split"] != "").all():
         raise InputError(
             f"{path}: expected every scan in a split (train, val, test), found some without; "
-            "fill in the column split, or make the table with 'uad-data index', which does"
+            "fill in the column split, make the table with 'uad-data index', which does, or ask for folds"
         )
     return cohort
 

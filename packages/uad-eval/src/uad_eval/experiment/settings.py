@@ -71,7 +71,12 @@ class ExperimentSettings:
     preset : str
         Name of a preset of the methods, ``"quick"`` or ``"paper"``.
     seeds : tuple of int
-        One training per method and seed. Methods that learn nothing run once.
+        One training per method, seed and fold. Methods that learn nothing run under the first seed only.
+    folds : int
+        0 for the cohort's own split; 2 or more deals the people, stratified by pathology, into so many folds, each the
+        test set once. Figures are of all people together.
+    validation_share : float
+        Of folds: share of the people outside the test fold that are validated on, above 0 and below 1.
     modalities : tuple of str
         Sequences that the methods see, as channels.
     size : tuple of int
@@ -79,9 +84,12 @@ class ExperimentSettings:
     slices, scaling : str
         See ``uad_data.ArraySpec``.
     pipeline : str
-        Name of a post-processing pipeline; its threshold is replaced by those of the three protocols.
+        Name of a post-processing pipeline; its threshold is replaced by those of the protocols.
     false_positive_rate : float
         Of the healthy-validation threshold: share of healthy brain voxels above it, in [0, 1).
+    false_positive_ml : float
+        Of the healthy-volume threshold: ml that a healthy scan gets marked on average, above 0; of a scan in slices,
+        in its lesion-free slices.
     accelerator : str
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     subjects : int
@@ -98,12 +106,15 @@ class ExperimentSettings:
     methods: tuple[MethodSpec, ...]
     preset: str = "quick"
     seeds: tuple[int, ...] = (0,)
+    folds: int = 0
+    validation_share: float = 0.2
     modalities: tuple[str, ...] = ("flair",)
     size: tuple[int, ...] = (96, 96)
     slices: str = "fraction:0.25"
     scaling: str = "percentile:99"
     pipeline: str = "poster2023"
     false_positive_rate: float = 0.02
+    false_positive_ml: float = 1.0
     accelerator: str = "auto"
     subjects: int = 60
     output: Path = Path("reports/compare")
@@ -115,6 +126,10 @@ class ExperimentSettings:
             raise InputError("an experiment needs at least one method, one seed and one modality")
         if len(set(map(str, self.methods))) < len(self.methods):
             raise InputError(f"methods: expected each once, found {' '.join(map(str, self.methods))}")
+        if self.folds < 0 or self.folds == 1:
+            raise InputError(f"folds: expected 0 for the cohort's own split, or 2 and more, found {self.folds}")
+        if not self.false_positive_ml > 0:
+            raise InputError(f"false_positive_ml: expected above 0, found {self.false_positive_ml}")
 
     @property
     def cohort_name(self) -> str:

@@ -1,0 +1,146 @@
+"""Tables in a sentence: what they show, and whether it is more than chance. All return Markdown."""
+
+import pandas as pd
+
+from uad_eval.lesion_bands import ALL as ALL_LESIONS
+from uad_eval.pathology_differences import ALL
+
+
+def leave_out_finding(differences: pd.DataFrame) -> str:
+    """Say which lost kind is missed most.
+
+    Parameters
+    ----------
+    differences : pandas.DataFrame
+        From :func:`uad_eval.pathology_differences.differences_by_pathology`, a method per kind that was left out, the
+        reference being trained on all.
+
+    Returns
+    -------
+    str
+        A difference is called clear only where its 95 % interval excludes 0; how many would be so by chance is said.
+    """
+    together = differences[differences["pathology"] == ALL].sort_values("value", kind="stable")
+    worst, each = together.iloc[0], differences[differences["pathology"] != ALL]
+    clear = each[(each["high"] < 0) | (each["low"] > 0)].sort_values("value", kind="stable")
+    text = (
+        f"Over all {worst['subjects']} people the lowest average precision is that **{worst['method']}**: "
+        f"{_difference(worst)} against all kinds, {_verdict(worst)}. "
+    )
+    if clear.empty:
+        return text + f"By pathology none of {len(each)} intervals excludes 0."
+    listed = "; ".join(f"{row['method']}, {row['pathology']}: {_difference(row)}" for _, row in clear.iterrows())
+    return text + (
+        f"By pathology {len(clear)} of {len(each)} intervals exclude 0, where chance alone would give about "
+        f"{0.05 * len(each):.0f}: {listed}."
+    )
+
+
+def alone_finding(alone: pd.DataFrame, *, reference: str) -> str:
+    """Say which kind does best by itself for each pathology, and for how many it does better than all kinds together.
+
+    Parameters
+    ----------
+    alone : pandas.DataFrame
+        From :func:`uad_eval.tables.by_pathology`, a method per kind and the reference.
+    reference : str
+        The method that is trained on all kinds.
+
+    Returns
+    -------
+    str
+        Means only; the intervals stand in the figure.
+    """
+    kinds = alone[(alone["method"] != reference) & (alone["pathology"] != ALL)]
+    best = kinds.loc[kinds.groupby("pathology")["value"].idxmax()]
+    together = alone[alone["method"] == reference].set_index("pathology")["value"]
+    better = int((best["value"].to_numpy() > together[best["pathology"]].to_numpy()).sum())
+    listed = "; ".join(f"{row['pathology']}: **{row['method']}**, {row['value']:.2f}" for _, row in best.iterrows())
+    return (
+        f"The best single kind, by mean average precision: {listed}. It exceeds all kinds together in {better} of "
+        f"{len(best)} pathologies; the best of {kinds['method'].nunique()} is flattered by having been picked."
+    )
+
+
+def growth_finding(table: pd.DataFrame, what: str) -> str:
+    """Say what the most of a quantity gains over the least.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`uad_eval.growth.growth_table`.
+    what : str
+        The quantity, as "training steps".
+
+    Returns
+    -------
+    str
+        One sentence; a gain is called clear only where its paired 95 % interval excludes 0.
+    """
+    first, last = table.iloc[0], table.iloc[-1]
+    gain = pd.Series({"value": last["gain"], "low": last["gain_low"], "high": last["gain_high"]})
+    return (
+        f"From {first['x']:,.0f} to {last['x']:,.0f} {what}, average precision goes from {first['value']:.3f} to "
+        f"{last['value']:.3f}: {_difference(gain)}, {_verdict(gain)}."
+    )
+
+
+def bands_finding(bands: pd.DataFrame) -> str:
+    """Say what share of lesions is found, and in which bands of size and of contrast it is least.
+
+    Parameters
+    ----------
+    bands : pandas.DataFrame
+        From :func:`uad_eval.lesion_bands.found_by_band`.
+
+    Returns
+    -------
+    str
+        Two sentences.
+    """
+    total = bands[(bands["size"] == ALL_LESIONS) & (bands["contrast"] == ALL_LESIONS)].iloc[0]
+    text = (
+        f"Of {total['lesions']} lesions of {total['people']} people {total['value']:.0%} are found "
+        f"[{total['low']:.0%}, {total['high']:.0%}]."
+    )
+    parts = []
+    for of, other in (("size", "contrast"), ("contrast", "size")):
+        margin = bands[(bands[other] == ALL_LESIONS) & (bands[of] != ALL_LESIONS)]
+        if len(margin) > 1:
+            least = margin.loc[margin["value"].idxmin()]
+            parts.append(f"by {of} in {least[of]} ({least['value']:.0%} of {least['lesions']})")
+    return text + (f" Fewest are found {' and '.join(parts)}." if parts else "")
+
+
+def transfer_finding(matrix: pd.DataFrame) -> str:
+    """Say what training elsewhere costs.
+
+    Parameters
+    ----------
+    matrix : pandas.DataFrame
+        From :func:`uad_eval.experiment.transfer_matrix`.
+
+    Returns
+    -------
+    str
+        A sentence per pair of cohorts.
+    """
+    elsewhere = matrix[(matrix["row"] != matrix["column"]) & matrix["trained"]]
+    sentences = []
+    for _, row in elsewhere.iterrows():
+        lost = pd.Series({"value": row["difference"], "low": row["difference_low"], "high": row["difference_high"]})
+        sentences.append(
+            f"On {row['column']}, training on {row['row']} in place of {row['column']} itself changes average "
+            f"precision by {_difference(lost)}, {_verdict(lost)}."
+        )
+    return " ".join(sentences)
+
+
+def _difference(row: pd.Series) -> str:
+    """Signed value and interval."""
+    return f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]".replace("-", "−")
+
+
+def _verdict(row: pd.Series) -> str:
+    """Whether the interval excludes 0."""
+    return "a clear difference" if row["low"] > 0 or row["high"] < 0 else "not a clear difference"
