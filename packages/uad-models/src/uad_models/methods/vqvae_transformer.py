@@ -1,0 +1,412 @@
+"""VQ-VAE and transformer: codes that a healthy brain would hardly have are drawn anew; what that changes is anomalous.
+
+Papers
+------
+Pinaya et al., "Unsupervised brain imaging 3D anomaly detection and segmentation with transformers", Medical Image
+Analysis 2022 (https://doi.org/10.1016/j.media.2022.102475); first as "Unsupervised brain anomaly detection and
+segmentation with transformers", MIDL 2021 (https://arxiv.org/abs/2102.11650). The chain of a map:
+
+1. the VQ-VAE gives the codes of an image, the prior the likelihood of each code, given those before it in an order;
+2. codes below a threshold are unlikely;
+3. they are drawn anew from the prior, each given all codes before it, kept or drawn: several times (`samples`) and in
+   several orders (`orderings`, the ensemble);
+4. each set of codes is decoded, and the residual of each is weighted by where its codes were unlikely: the grid of
+   unlikely codes, enlarged to the image and smoothed;
+5. the weighted residuals are averaged over samples and orders.
+
+The first stage is `uad_models.methods.vqvae`; see also `uad_models.sequence` for prior, orders and sampling.
+
+Deviations and choices
+----------------------
+- The threshold is a quantile (``healthy_quantile``) of the likelihoods of *healthy validation* codes inside the brain,
+  over all orders: each validation of the stage ``"prior"`` counts them anew, and the counts are saved with the weights.
+  The paper's public code uses one likelihood, 0.005, for every codebook. Where nothing was validated yet, codes that
+  are less likely than chance are unlikely. No test image is ever looked at for it.
+- One network is told its order, instead of one network per order; one name in ``orderings`` gives the latter.
+- Only codes whose part of the image holds brain can be unlikely.
+- ``score_of="sequence"``, the paper's score of a whole image, is the negative log likelihood of the codes inside the
+  brain, in bits per code, averaged over orders. It finds scans of another kind; a small lesion may change no code. The
+  default is therefore what every other method has, the distance to the healed image.
+- The mask is smoothed by a Gaussian of half a code's side; draws are decided by numbers from one seed, the same for
+  every image, so that an image has the same map alone and in a batch.
+- Sizes in preset ``paper`` are common ones for images of this kind, not read from a table.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from uad_data.errors import InputError
+from uad_models.gaussian import gaussian_mean
+from uad_models.method import Preset, brain_of, unknown_name
+from uad_models.methods.vqvae import VQVAE, VQVAEConfig
+from uad_models.scores import residual_map
+from uad_models.sequence.orderings import ORDERINGS
+from uad_models.sequence.prior import POSITIONS, CodePrior
+from uad_models.sequence.sampling import resample
+
+SAMPLING_SEED = 0
+LEAST = -25.0  # nats; a likelihood below 1e-10 counts as that
+BINS = 1000
+ROWS_MEMORY = 2**29  # bytes of keys and values held at a time
+
+_MAX_POOL = {2: functional.adaptive_max_pool2d, 3: functional.adaptive_max_pool3d}
+_LINEAR = {2: "bilinear", 3: "trilinear"}
+
+
+@dataclass(frozen=True)
+class VQVAETransformerConfig(VQVAEConfig):
+    """Settings of `VQVAETransformer`.
+
+    Parameters
+    ----------
+    in_channels, size, channels, blocks, codes, code_dim, codebook_update, distance, decay, commitment, revive_below, \
+reconstruction_loss, spectral_weight, adversarial_weight, residual
+        See `VQVAEConfig`.
+    width, depth, heads
+        Of the transformer; ``width`` a multiple of ``2 * heads``.
+    orderings
+        Names of orders, see `uad_models.sequence.orderings`: what the prior learns and what is averaged over.
+    positions
+        Which of ``"absolute"``, ``"rotary"``, ``"spatial"``, see `CodePrior`; the first or the last among them.
+    samples
+        Times that unlikely codes are drawn, per order.
+    temperature
+        Of the draws, positive; below 1 prefers likely codes.
+    top_k
+        Draw among so many of the likeliest codes; None among all.
+    healthy_quantile
+        Share of healthy codes that count as unlikely, above 0 and below 1.
+    map_of
+        ``"healed"``: the whole chain; ``"masked"``: the VQ-VAE's residual where codes are unlikely; ``"residual"``:
+        the VQ-VAE's residual; ``"likelihood"``: the codes' negative log likelihood in nats, enlarged.
+    score_of
+        ``"distance"``: as `Method.anomaly_score`; ``"sequence"``: see `VQVAETransformer.sequence_bits`.
+    """
+
+    width: int = 64
+    depth: int = 4
+    heads: int = 4
+    orderings: tuple[str, ...] = ("raster_0", "raster_7")
+    positions: tuple[str, ...] = POSITIONS
+    samples: int = 4
+    temperature: float = 1.0
+    top_k: int | None = None
+    healthy_quantile: float = 0.02
+    map_of: Literal["healed", "masked", "residual", "likelihood"] = "healed"
+    score_of: Literal["distance", "sequence"] = "distance"
+
+    def check(self) -> None:
+        """Refuse what `VQVAEConfig` refuses, unknown names, and numbers out of range."""
+        super().check()
+        for field, names, known in (
+            ("orderings", self.orderings, ORDERINGS),
+            ("positions", self.positions, POSITIONS),
+        ):
+            for name in names:
+                if name not in known:
+                    raise InputError(f"{field}: {unknown_name('name', name, list(known))}")
+        if not self.orderings:
+            raise InputError(f"orderings: expected at least one of {', '.join(ORDERINGS)}")
+        if not {"absolute", "spatial"} & {*self.positions}:
+            raise InputError(f"positions: expected 'absolute', 'spatial' or both, got {self.positions}")
+        for name in ("width", "depth", "heads", "samples"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.width % (2 * self.heads):
+            raise InputError(f"width: expected a multiple of 2 * heads = {2 * self.heads}, got {self.width}")
+        if self.temperature <= 0:
+            raise InputError(f"temperature: expected above 0, got {self.temperature}")
+        if self.top_k is not None and self.top_k < 1:
+            raise InputError(f"top_k: expected at least 1 or None, got {self.top_k}")
+        if not 0 < self.healthy_quantile < 1:
+            raise InputError(f"healthy_quantile: expected above 0 and below 1, got {self.healthy_quantile}")
+
+
+@dataclass(frozen=True)
+class Healing:
+    """What the prior finds unlikely, and what it would have there.
+
+    Parameters
+    ----------
+    codes
+        ``(b, *grid)`` int64: the image's own.
+    log_likelihood
+        ``(b, o, *grid)`` float32, in nats, per order.
+    unlikely
+        ``(b, o, *grid)`` bool: which codes were drawn anew.
+    healed
+        ``(b, o, m, *grid)`` int64: the codes of each order and sample.
+    """
+
+    codes: Tensor
+    log_likelihood: Tensor
+    unlikely: Tensor
+    healed: Tensor
+
+
+class VQVAETransformer(VQVAE):
+    """VQ-VAE whose unlikely codes an autoregressive transformer draws anew.
+
+    Parameters
+    ----------
+    config
+        See `VQVAETransformerConfig`.
+    """
+
+    name = "vqvae_transformer"
+    Config = VQVAETransformerConfig
+    config: VQVAETransformerConfig
+    stages = ("vqvae", "prior")
+    healthy_counts: Tensor
+    prior_codebook: Tensor
+    presets: ClassVar[dict[str, Preset]] = {
+        "quick": Preset(
+            config={
+                "channels": (16, 32, 64),
+                "codes": 64,
+                "code_dim": 32,
+                "decay": 0.95,
+                "width": 64,
+                "depth": 4,
+                "heads": 4,
+            },
+            train={"steps": 500, "batch_size": 16, "learning_rate": 2e-3},
+        ),
+        "paper": Preset(
+            config={
+                "channels": (128, 256, 256),
+                "blocks": 3,
+                "codes": 256,
+                "code_dim": 64,
+                "width": 256,
+                "depth": 8,
+                "heads": 8,
+                "orderings": tuple(f"raster_{number}" for number in range(8)),
+            },
+            train={"steps": 30000, "batch_size": 64, "learning_rate": 3e-4, "validate_every": 500},
+        ),
+    }
+
+    def __init__(self, config: VQVAETransformerConfig) -> None:
+        super().__init__(config)
+        self.prior = CodePrior(
+            grid=config.grid,
+            codes=config.codes,
+            width=config.width,
+            depth=config.depth,
+            heads=config.heads,
+            orderings=config.orderings,
+            positions=config.positions,
+        )
+        self.register_buffer("healthy_counts", torch.zeros(BINS))
+        self.register_buffer("prior_codebook", torch.zeros_like(self.quantiser.codebook.detach()))
+
+    def parameter_groups(self, stage: str) -> dict[str, list[nn.Parameter]]:
+        """Return the VQ-VAE's groups, or the prior's parameters; see `Method.parameter_groups`."""
+        return {"all": list(self.prior.parameters())} if stage == "prior" else super().parameter_groups(stage)
+
+    def loss(
+        self,
+        batch: dict[str, Tensor],
+        *,
+        stage: str = "vqvae",
+        group: str = "all",
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the loss of a stage; see `Method.loss`.
+
+        ``"vqvae"``: as `VQVAE.loss`. ``"prior"``: the negative log likelihood of all codes, each image in an order
+        drawn for it, in nats per code; also ``"bits"``, the same in bits. In eval mode the likelihoods are counted for
+        the threshold, until the next loss in training mode.
+        """
+        if stage == "vqvae":
+            return super().loss(batch, stage=stage, group=group, generator=generator)
+        with torch.no_grad():
+            codes = self.codes(batch["image"])
+        orders = len(self.config.orderings)
+        which = torch.randint(orders, (len(codes),), generator=generator, device=codes.device)
+        likelihood = self.prior.log_likelihood(self.prior.sequences(codes, which), which)
+        if self.training:
+            self.prior_codebook.copy_(self.quantiser.codebook.detach())
+            self.healthy_counts.zero_()
+        else:
+            self._count(self.prior.grids(likelihood.detach(), which)[self._in_brain(batch["brain"])])
+        loss = -likelihood.mean()
+        return {"loss": loss, "bits": loss.detach() / math.log(2)}
+
+    def threshold(self) -> Tensor:
+        """Return the log likelihood below which a code is unlikely.
+
+        Returns
+        -------
+        Tensor
+            Scalar, in nats: the upper edge of the bin that ``healthy_quantile`` of the healthy validation codes reach,
+            or that of chance where none were counted.
+        """
+        cumulated = self.healthy_counts.cumsum(dim=0)
+        below = (cumulated < self.config.healthy_quantile * cumulated[-1]).sum()
+        fitted = LEAST * (1 - (below + 1) / BINS)
+        return torch.where(cumulated[-1] > 0, fitted, -math.log(self.config.codes))
+
+    def log_likelihood(self, codes: Tensor) -> Tensor:
+        """Return the log likelihood of each code, given those before it, in each order.
+
+        Parameters
+        ----------
+        codes
+            ``(b, *grid)`` int64.
+
+        Returns
+        -------
+        Tensor
+            ``(b, o, *grid)`` float32, in nats.
+        """
+        rows, which = self._in_all_orders(codes)
+        likelihood = self.prior.log_likelihood(self.prior.sequences(rows, which), which)
+        return self.prior.grids(likelihood, which).unflatten(0, (len(codes), -1))
+
+    def heal(self, x: Tensor) -> Healing:
+        """Draw unlikely codes anew.
+
+        Parameters
+        ----------
+        x
+            ``(b, c, *s)``, 0 outside the brain.
+
+        Returns
+        -------
+        Healing
+            Codes before and after, and what was drawn.
+        """
+        config, codes = self.config, self.codes(x)
+        likelihood = self.log_likelihood(codes)
+        unlikely = (likelihood < self.threshold()) & self._in_brain(brain_of(x)).unsqueeze(1)
+        rows, which = self._in_all_orders(codes)
+        orders, length = self.prior.orders.shape
+        generator = torch.Generator().manual_seed(SAMPLING_SEED)
+        uniforms = torch.rand(orders, config.samples, length, generator=generator).to(x.device)
+        healed = [
+            resample(
+                self.prior,
+                self.prior.sequences(some, their),
+                self.prior.sequences(change, their),
+                their,
+                uniforms[their],
+                temperature=config.temperature,
+                top_k=config.top_k,
+            )
+            for some, change, their in zip(
+                *(each.split(self._rows_at_a_time()) for each in (rows, unlikely.flatten(0, 1), which)), strict=True
+            )
+        ]
+        drawn = torch.cat(healed).flatten(0, 1)
+        grids = self.prior.grids(drawn, which.repeat_interleave(config.samples))
+        return Healing(codes, likelihood, unlikely, grids.view(len(x), orders, config.samples, *config.grid))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return what the map compares an image with: the mean healed image, or the VQ-VAE's; see `Method.reconstruct`.
+
+        For ``map_of="likelihood"``, which compares with none, the VQ-VAE's.
+        """
+        if self.config.map_of != "healed":
+            return super().reconstruct(x)
+        healed = self.heal(x).healed
+        total = torch.zeros_like(x, dtype=torch.float32)
+        for codes in healed.flatten(1, 2).unbind(1):
+            total += self.decode(codes)
+        return total / healed.shape[1:3].numel() * brain_of(x)
+
+    def anomaly_map(self, x: Tensor) -> Tensor:
+        """Return the map that ``map_of`` names; see this file's head and `Method.anomaly_map`."""
+        config, kind = self.config, self.config.map_of
+        if kind == "residual":
+            return residual_map(x, self.decode(self.codes(x)), config.residual)
+        if kind == "likelihood":
+            unlikely = -self.log_likelihood(self.codes(x)).mean(dim=1, keepdim=True)
+            return functional.interpolate(unlikely, x.shape[2:], mode=_LINEAR[x.ndim - 2]) * brain_of(x)
+        healing = self.heal(x)
+        weights = functional.interpolate(healing.unlikely.float(), x.shape[2:], mode="nearest")
+        weights = gaussian_mean(weights, dims=x.ndim - 2, sigma=config.size_multiple / 2)
+        if kind == "masked":
+            return residual_map(x, self.decode(healing.codes), config.residual) * weights.mean(dim=1, keepdim=True)
+        total = torch.zeros_like(weights[:, :1])
+        for order in range(weights.shape[1]):
+            for codes in healing.healed[:, order].unbind(1):
+                total += residual_map(x, self.decode(codes), config.residual) * weights[:, order : order + 1]
+        return total / healing.healed.shape[1:3].numel()
+
+    def anomaly_score(self, x: Tensor) -> Tensor:
+        """Return the score that ``score_of`` names; see `Method.anomaly_score`."""
+        return self.sequence_bits(x) if self.config.score_of == "sequence" else super().anomaly_score(x)
+
+    def sequence_bits(self, x: Tensor) -> Tensor:
+        """Return the negative log likelihood of the codes inside the brain, per code, averaged over orders.
+
+        Parameters
+        ----------
+        x
+            ``(b, c, *s)``, 0 outside the brain.
+
+        Returns
+        -------
+        Tensor
+            ``(b,)`` float32, in bits per code; 0 where there is no brain.
+        """
+        inside = self._in_brain(brain_of(x)).flatten(1)
+        bits = -self.log_likelihood(self.codes(x)).mean(dim=1).flatten(1) / math.log(2)
+        return (bits * inside).sum(dim=1) / inside.sum(dim=1).clamp(min=1)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights, as in torch.
+
+        Parameters
+        ----------
+        state_dict, strict, assign
+            As `torch.nn.Module.load_state_dict`.
+
+        Returns
+        -------
+        NamedTuple
+            As there.
+
+        Raises
+        ------
+        InputError
+            The prior was trained on the codes of another codebook.
+        """
+        codebook = state_dict.get("quantiser.codebook", self.quantiser.codebook).detach()
+        learnt = state_dict.get("prior_codebook")
+        if learnt is not None and learnt.any() and not torch.equal(learnt.to(codebook), codebook):
+            raise InputError(
+                f"the prior was trained for another codebook: expected the {len(codebook)} codes of the VQ-VAE it is "
+                f"loaded with, found one trained on {len(learnt)} others: take both from one run, or train the stage "
+                "'prior' again"
+            )
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+
+    def _count(self, likelihood: Tensor) -> None:
+        """Count log likelihoods, in nats, in bins from `LEAST` to 0."""
+        place = ((1 - likelihood.float() / LEAST) * BINS).long().clamp(0, BINS - 1)
+        self.healthy_counts += torch.bincount(place, minlength=BINS)
+
+    def _in_all_orders(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes once per order, ``(b * o, *grid)``, and the order of each."""
+        orders = len(self.config.orderings)
+        which = torch.arange(orders, device=codes.device).repeat(len(codes))
+        return codes.repeat_interleave(orders, dim=0), which
+
+    def _in_brain(self, brain: Tensor) -> Tensor:
+        """Which codes stand for a part of the image that holds brain, ``(b, *grid)`` bool."""
+        return _MAX_POOL[brain.ndim - 2](brain.float(), self.config.grid)[:, 0] > 0
+
+    def _rows_at_a_time(self) -> int:
+        """How many sequences to draw together, so that their samples' keys and values stay below `ROWS_MEMORY`."""
+        config = self.config
+        one = 2 * 4 * config.depth * config.width * math.prod(config.grid) * config.samples
+        return max(ROWS_MEMORY // one, 1)

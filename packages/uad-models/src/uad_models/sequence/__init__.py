@@ -1,0 +1,1 @@
+"""Sequences of codes: the orders they are read in, the prior over them, and fast sampling from it."""
