@@ -61,8 +61,7 @@ def test_found_as_lesionwise_counts_it():
 
 
 def test_a_slice_that_is_all_lesion_has_no_contrast(items):
-    images, truth, brain, masks = items
-    truth[1] = 1
+    items[1][1] = 1
     lesions = table(items)
     assert np.isnan(lesions.loc[lesions["item"] == 1, "contrast"]).all()
     bands = found_by_band(lesions).set_index(["size", "contrast"])

@@ -13,10 +13,14 @@ SIZES = {"2d": (32, 32), "3d": (16, 16, 16)}
 # For methods with such fields: the contract does not need more.
 SMALL = {"channels": (8, 16, 16), "latent_dim": 8, "reconstructive": (8, 16), "discriminative": (8, 16, 16)}
 TRAINED = [name for name in list_methods() if method_class(name).trained]
-STEPS = {"synthetic_unet": 250}  # finding is learnt later than copying
+STEPS = {"synthetic_unet": 100}  # finding is learnt later than copying
 FOLLOWED = {"collapse_robust_vae": "error"}  # its loss is divided by its own moving mean: about 1 from first to last
 # A code for an eighth of 16 voxels is larger than the lesion; two layers of a transformer are enough for 64 codes.
-OWN_SMALL = {"vqvae_transformer": {"channels": (8, 16), "width": 32, "depth": 2, "samples": 2}}
+# In blocks of two voxels the lesion of a volume is two blocks wide.
+OWN_SMALL = {
+    "vqvae_transformer": {"channels": (8, 16), "width": 32, "depth": 2, "samples": 2},
+    "synthetic_unet": {"fold": 1},
+}
 both_dims = pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
 every_method = pytest.mark.parametrize("name", list_methods())
 every_trained_method = pytest.mark.parametrize("name", TRAINED)

@@ -42,6 +42,8 @@ class LesionConfig(MethodConfig):
         unknown = [name for name in self.modalities if name not in SEQUENCES]
         if unknown:
             raise InputError(f"modalities: expected some of {', '.join(SEQUENCES)}, got {unknown[0]!r}")
+        if not self.held_out:
+            raise InputError("held_out: expected at least one kind, by which the weights are chosen, got none")
         both = set(self.kinds) & set(self.held_out)
         if both:
             raise InputError(f"kinds and held_out: {min(both)!r} is in both; name it in one of them")

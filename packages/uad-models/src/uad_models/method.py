@@ -266,6 +266,29 @@ def brain_of(x: Tensor) -> Tensor:
     return (x != 0).any(dim=1, keepdim=True)
 
 
+def some_voxels(brain: Tensor, generator: torch.Generator, most: int = 200_000) -> tuple[Tensor, ...]:
+    """Return the places of brain voxels of a batch, at random where there are more than are asked for.
+
+    Parameters
+    ----------
+    brain
+        ``(b, 1, *s)`` bool.
+    generator
+        Source of the choice, on its device.
+    most
+        Voxels that are enough.
+
+    Returns
+    -------
+    tuple of Tensor
+        An index into tensors of the brain's shape.
+    """
+    places = brain.nonzero()
+    if len(places) > most:
+        places = places[torch.randperm(len(places), generator=generator, device=places.device)[:most]]
+    return places.unbind(1)
+
+
 def unknown_name(kind: str, name: str, known: list[str]) -> str:
     """Return the message for a name that does not exist, with the nearest that do.
 

@@ -1,7 +1,6 @@
 """Settings given as text: ``key=value`` on a command line, typed by the dataclass that has the key."""
 
 import dataclasses
-import re
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -92,7 +91,8 @@ def _parse(text: str, hint: Any) -> Any:
     if origin is Literal:
         return {str(choice): choice for choice in get_args(hint)}[_among(text, map(str, get_args(hint)))]
     if origin is tuple:
-        return tuple(_parse(item.strip(), get_args(hint)[0]) for item in re.split("[,+]", text) if item.strip())
+        items = text.split("," if "," in text else "+")  # so that a list of texts with lists in them can be given
+        return tuple(_parse(item.strip(), get_args(hint)[0]) for item in items if item.strip())
     if origin is types.UnionType:
         inner = next(each for each in get_args(hint) if each is not type(None))
         return None if text.lower() == "none" else _parse(text, inner)

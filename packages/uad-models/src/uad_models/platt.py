@@ -25,6 +25,7 @@ def platt_scale(score: Tensor, positive: Tensor) -> tuple[float, float]:
     slope, offset : float
         The slope is above 0; 1 and 0 where one of the classes is missing, or where scores do not rise with the labels.
     """
+    score, positive = score.cpu(), positive.cpu()  # two numbers are fitted; and some devices have no float64
     count, most = float(positive.sum()), float(positive.numel())
     if count in (0.0, most):
         return 1.0, 0.0

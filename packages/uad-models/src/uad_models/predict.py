@@ -4,6 +4,7 @@ Axes: ``n`` rows, ``b`` batch, ``c`` channels, ``*s`` the size of the prepared i
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from uad_models.checkpoint import replacing
 from uad_models.devices import open_fabric
 from uad_models.feeding import read_batch
 from uad_models.method import Method
+
+_VOXELS = 2**22  # at a time: bounds the memory that a network takes for volumes
 
 
 @torch.inference_mode()
@@ -49,7 +52,7 @@ def predict_rows(
     reconstruction_out
         A ``.npy`` file for the reconstructions, ``(n, c, *s)`` float32; None writes none.
     batch_size
-        Rows at a time; memory holds one batch.
+        Rows at a time, fewer of volumes; memory holds one batch.
     accelerator
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     progress
@@ -77,7 +80,8 @@ def predict_rows(
         add_map = new_file(out, *spec.size)
         if reconstruction_out:
             add_reconstruction = new_file(reconstruction_out, len(spec.modalities), *spec.size)
-        stack.enter_context(_reconstructing_once(method.to(device).eval()))
+        stack.enter_context(_computing_once(method.to(device).eval()))
+        batch_size = max(1, min(batch_size, _VOXELS // math.prod(store.spec.size)))
         starts = range(0, len(rows), batch_size)
         for start in tqdm(starts, desc=f"{method.name} maps", unit="batch", disable=not progress):
             x = read_batch(store, rows[start : start + batch_size], device=device)["image"]
@@ -158,18 +162,25 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 @contextmanager
-def _reconstructing_once(method: Method) -> Iterator[None]:
-    """Let map, score and reconstruction of one batch share one reconstruction, which is most of the work."""
-    reconstruct = method.reconstruct
-    last: dict[str, Tensor] = {}
+def _computing_once(method: Method) -> Iterator[None]:
+    """Let map, score and reconstruction of one batch share what is most of the work: reconstruction and map."""
+    last: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def remember(x: Tensor) -> Tensor:
-        if last.get("x") is not x:
-            last.update(x=x, reconstruction=reconstruct(x))
-        return last["reconstruction"]
+    def remembering(name: str) -> Callable[[Tensor], Tensor]:
+        compute = getattr(method, name)
 
-    method.reconstruct = remember  # type: ignore[method-assign]
+        def remember(x: Tensor) -> Tensor:
+            if name not in last or last[name][0] is not x:
+                last[name] = (x, compute(x))
+            return last[name][1]
+
+        return remember
+
+    names = ("reconstruct", "anomaly_map")
+    for name, function in {name: remembering(name) for name in names}.items():
+        setattr(method, name, function)
     try:
         yield
     finally:
-        del method.reconstruct
+        for name in names:
+            delattr(method, name)

@@ -47,7 +47,7 @@ class TrainConfig:
     devices
         How many of them.
     augmentation
-        ``"nnunet"`` augments training images by nnU-Net's recipe (``pip install "uad-data[augmentation]"``); ``"none"``
+        ``"nnunet"`` augments training images by nnU-Net's recipe; ``"none"``
         does not. Validation images are never augmented.
     workers
         Processes per device that augment ahead of training; 0 does it in between. They take seconds to start and are

@@ -85,7 +85,8 @@ def make_cell(spec: MethodSpec, seed: int, stores: Sequence[ArrayStore], setting
         "versions": {name: version(name) for name in _PACKAGES},
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
-    folder = settings.output / "cells" / f"{spec.slug}-seed{seed}-{digest}"
+    # A spec can be longer than a file's name may be; the digest tells two of the same beginning apart.
+    folder = settings.output / "cells" / f"{spec.slug[:80]}-seed{seed}-{digest}"
     if not settings.folds:
         return Cell(spec, seed, folder, (Fold(0, folder),))
     folds = tuple(Fold(number, folder / f"fold-{number}") for number in range(1, len(stores) + 1))

@@ -49,7 +49,7 @@ def measured_lesions(experiment: Experiment, method: str, *, protocol: str = HEA
     positions = np.flatnonzero(store.index["lesion_voxels"].to_numpy()[rows] > 0)
     index = store.index.iloc[rows[positions]]
     lesions = lesion_table(
-        store.image[rows[positions]][:, 0],
+        store.image[rows[positions]][:, 0].astype(np.float32),
         store.lesion[rows[positions]],
         store.brain[rows[positions]],
         _masks(experiment, method, positions, protocol),

@@ -14,6 +14,7 @@ from uad_eval.experiment.settings import ExperimentSettings
 from uad_eval.experiment.training import typed_settings
 from uad_eval.results import Evaluation
 from uad_models import method_class
+from uad_models.training import resolve
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,12 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
     InputError
         A cohort, method, parameter or pipeline that does not exist, or scans that cannot be used.
     """
-    for spec in settings.methods:
-        typed_settings(spec)  # a wrong name is told now, not when the methods before it are trained
+    images = ArraySpec(
+        size=settings.size, modalities=settings.modalities, slices=settings.slices, scaling=settings.scaling
+    )
+    for spec in settings.methods:  # what is wrong is told now, not when the methods before it are trained
+        given = typed_settings(spec)
+        resolve(spec.name, images, preset=settings.preset, config=given["config"], train=given["train"])
     cohort = open_cohort(
         settings.cohort,
         cache=settings.cache,
@@ -177,7 +182,7 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
     ).with_modalities(settings.modalities)
     store = build_arrays(
         cohort,
-        ArraySpec(size=settings.size, modalities=settings.modalities, slices=settings.slices, scaling=settings.scaling),
+        images,
         cache=settings.cache / "arrays",
         progress=progress and sys.stderr.isatty(),
         workers=settings.workers,

@@ -1,10 +1,11 @@
 """JSON on disk, whole or not at all."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from uad_data.atomic import atomic_path
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -14,6 +15,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(values: Mapping[str, Any], path: Path) -> None:
     """Write at once or not at all."""
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(values, indent=2), encoding="utf-8")
-    os.replace(unfinished, path)
+    with atomic_path(path) as unfinished:
+        unfinished.write_text(json.dumps(values, indent=2), encoding="utf-8")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from uad_data import ArrayStore
-from uad_data.corruptions.lesions import KINDS, SEQUENCES, LesionMix, mix_lesions
+from uad_data.corruptions.lesions import SEQUENCES, LesionMix, mix_lesions
 from uad_models import Method
 
 _SEED = 0  # of order and lesions: every method that holds out the same kinds meets the same ones
@@ -30,13 +30,16 @@ def held_out_mix(method: Method, modalities: tuple[str, ...]) -> LesionMix | Non
     Returns
     -------
     LesionMix or None
-        None for a sequence without a prior, see `uad_data.corruptions.lesions.sequences`.
+        None for a sequence without a prior, see `uad_data.corruptions.lesions.sequences`, and for an ensemble whose
+        members have been trained on all kinds between them.
     """
     if not set(modalities) <= set(SEQUENCES):
         return None
     mix = LesionMix.of(*modalities)
-    held_out = [kind for kind in getattr(method.config, "held_out", ()) if kind in KINDS]
-    return mix.only(*held_out) if held_out else mix
+    held_out = getattr(method.config, "held_out", None)
+    if held_out is None:
+        return mix
+    return mix.only(*held_out) if held_out else None
 
 
 def with_made_up_lesions(store: ArrayStore, rows: np.ndarray, *, mix: LesionMix) -> ArrayStore:

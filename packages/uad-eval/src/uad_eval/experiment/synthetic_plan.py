@@ -7,6 +7,7 @@ from uad_eval.errors import InputError
 from uad_eval.experiment.settings import MethodSpec
 
 ALL_KINDS = "all kinds"
+_COARSE = 2  # supervised coarse outputs of `synthetic_unet` where its network is deep enough
 _WARMUP = 50  # steps, of the longest; short trainings warm up for a fifth of theirs
 
 
@@ -35,7 +36,7 @@ class SyntheticPlan:
     Raises
     ------
     InputError
-        A kind does not exist or is the validation kind, or fewer than two are left, or a length is below 1.
+        A kind does not exist or is the validation kind, or a length is below 1.
     """
 
     steps: int
@@ -47,7 +48,7 @@ class SyntheticPlan:
     training: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if min(self.steps, *self.step_counts) < 1:
+        if min((self.steps, *self.step_counts)) < 1:
             raise InputError(f"steps and step_counts: expected at least 1, found {self.steps} and {self.step_counts}")
         known = [kind for kind in KINDS if kind != self.validation_kind]
         if self.validation_kind not in KINDS:
@@ -97,12 +98,15 @@ class SyntheticPlan:
         self, *, steps: int | None = None, channels: tuple[int, ...] | None = None, kinds: list[str] | None = None
     ) -> MethodSpec:
         """Make a variant."""
-        steps = steps or self.steps
+        steps, channels = steps or self.steps, channels or self.channels
+        stages = len(channels)
         settings = {
             "steps": str(steps),
             "warmup_steps": str(min(_WARMUP, steps // 5)),
-            "channels": "+".join(map(str, channels or self.channels)),
+            "channels": "+".join(map(str, channels)),
             "held_out": self.validation_kind,
         }
+        if stages <= _COARSE:
+            settings["coarse"] = str(stages - 1)  # a network has fewer coarse outputs than stages
         settings |= {"kinds": "+".join(kinds)} if kinds else {}
         return MethodSpec("synthetic_unet", settings | self.training)

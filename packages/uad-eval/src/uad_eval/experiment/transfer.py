@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from uad_eval.comparison import Comparison
+from uad_eval.errors import InputError
 from uad_eval.evaluation import evaluate
 from uad_eval.experiment.cell import Cell
 from uad_eval.experiment.cohorts import open_cohort
@@ -81,6 +82,8 @@ def evaluate_elsewhere(home: Experiment, method: MethodSpec, other: Experiment) 
         Of all the method's seeds, under the other's cohort; no masks, as thresholds do not travel. Kept in
         ``<output>/cells/<cell>-on-<arrays>`` of `home` and read from there the next time.
     """
+    if home.settings.folds or other.settings.folds:
+        raise InputError("transfer: expected the cohorts' own splits, found an experiment in folds: set folds to 0")
     cells = [cell for cell in home.cells if str(cell.spec) == str(method)]
     return Evaluation.concat([_tested(home, cell, other) for cell in cells])
 

@@ -15,13 +15,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from uad_data.corruptions.lesions.lesion_mix import KINDS
 from uad_data.errors import InputError
-from uad_models.method import Method, MethodConfig, Preset, brain_of, unknown_name
+from uad_models.lesion_config import LesionConfig
+from uad_models.method import Method, MethodConfig, Preset, brain_of, some_voxels, unknown_name
 from uad_models.methods.synthetic_unet import SyntheticUNet
 from uad_models.overrides import parse_overrides
 
 _TOP = 0.01
-_VOXELS = 4_000_000  # of healthy brains are enough to know that hundredth
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class EnsembleConfig(MethodConfig):
         The sequence of each channel, for members that ask for it; follows from the images.
     members
         At least two methods by name, with settings where they differ from the member's preset:
-        ``"ae:residual=signed;latent_dim=16"``. One name may stand several times.
+        ``"ae:residual=signed;latent_dim=16"``; a list within has plus signs. One name may stand several times.
     member_preset
         The preset that every member starts from.
     """
@@ -44,6 +45,13 @@ class EnsembleConfig(MethodConfig):
     modalities: tuple[str, ...] = ("flair",)
     members: tuple[str, ...] = ("synthetic_unet", "synthetic_unet", "synthetic_unet")
     member_preset: str = "quick"
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Kinds of made-up lesions that no member is trained on."""
+        own = [config for _, config in (_member_config(self, member) for member in self.members)]
+        trained = {kind for config in own if isinstance(config, LesionConfig) for kind in config.trained_mix().weights}
+        return tuple(kind for kind in KINDS if kind not in trained)
 
     def check(self) -> None:
         """Refuse members that do not exist, that cannot take the images, or that learn nothing."""
@@ -107,13 +115,10 @@ class Ensemble(Method):
         """Calibrate every member, then measure what its map and score reach in healthy brains."""
         for number, member in enumerate(self._each()):
             member.calibrate(batches, generator=generator)
-            values, scores, voxels = [], [], 0
+            values, scores = [], []
             for batch in batches():
-                values.append(member.anomaly_map(batch["image"])[batch["brain"]])
+                values.append(member.anomaly_map(batch["image"])[some_voxels(batch["brain"], generator)])
                 scores.append(member.anomaly_score(batch["image"]).abs())
-                voxels += len(values[-1])
-                if voxels >= _VOXELS:
-                    break
             found = torch.cat(values)
             top = found.topk(max(1, round(_TOP * len(found)))).values.mean()
             self.scale[number] = top.clamp(min=1e-6)

@@ -6,7 +6,8 @@ You, Tezcan, Chen, Konukoglu, "Unsupervised lesion detection via image restorati
 (https://proceedings.mlr.press/v102/you19a.html), and its extension by Chen, You, Tezcan, Konukoglu, Medical Image
 Analysis 2020 (https://arxiv.org/abs/2005.00031): a maximum-a-posteriori estimate ``argmax_X log p(X) − λ TV(X − Y)``.
 ``log p(X)`` is the bound of a variational autoencoder trained on healthy brains, ``TV`` the total variation: what a
-lesion adds is smooth. λ is the one under which healthy images change least: `least_changing_weight`.
+lesion adds is smooth. λ is ``tv_weight``; the papers
+take the one under which healthy images change least, which `least_changing_weight` finds when it is called.
 
 Deviations and choices
 ----------------------
@@ -62,6 +63,8 @@ class RestorationConfig(VAEKLConfig):
     def check(self) -> None:
         """Refuse what `VAEKLConfig` refuses, and steps that lead nowhere."""
         super().check()
+        if self.mc_samples:
+            raise InputError(f"mc_samples: expected 0, restoration draws no samples, got {self.mc_samples}")
         if self.voxel_score != "residual":
             raise InputError(f'voxel_score: restoration has "residual" only, got "{self.voxel_score}"; see vae_kl')
         if self.restoration_steps < 1 or not 0 < self.step_size < 1 or self.tv_weight < 0:

@@ -26,13 +26,12 @@ from torch.nn import functional
 from uad_data.corruptions.lesions.lesion_mix import mix_lesions
 from uad_data.errors import InputError
 from uad_models.lesion_config import LesionConfig
-from uad_models.method import Method, Preset, brain_of
+from uad_models.method import Method, Preset, brain_of, some_voxels
 from uad_models.networks.residual_unet import GROUPS, ResidualUNet
 from uad_models.platt import platt_scale
 
 _FIRST_LOGIT = -3.0  # lesions are rare: a network that begins by knowing it learns faster (Lin et al. 2017, 4.1)
 _SLICES = 32  # of a slab method, at a time: bounds the memory of a volume
-_CALIBRATION_VOXELS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -195,16 +194,14 @@ class SyntheticUNet(Method):
 
         Two numbers are fitted by cross-entropy (Platt scaling), which keeps the order of the voxels.
         """
-        logits, lesions, voxels = [], [], 0
+        logits, lesions = [], []
         self.slope.fill_(1.0)
         self.offset.fill_(0.0)
         for batch in batches():
             made = mix_lesions(batch["image"], batch["brain"], mix=self._mixes[False], generator=generator)
-            logits.append(self._logit(made.image)[batch["brain"]].float())
-            lesions.append(made.mask[batch["brain"]])
-            voxels += len(logits[-1])
-            if voxels >= _CALIBRATION_VOXELS:
-                break
+            inside = some_voxels(batch["brain"], generator)
+            logits.append(self._logit(made.image)[inside].float())
+            lesions.append(made.mask[inside])
         if logits:
             slope, offset = platt_scale(torch.cat(logits), torch.cat(lesions))
             self.slope.fill_(slope)

@@ -181,7 +181,7 @@ class VQVAE(Method):
         loss = error + quantised.loss
         if config.spectral_weight:
             loss = loss + config.spectral_weight * spectral_distance(image, reconstruction)
-        if config.adversarial_weight:
+        if config.adversarial_weight and self.training:  # validations are not judged by an opponent that moves
             loss = loss - config.adversarial_weight * self.discriminator(reconstruction).float().mean()
         return {
             "loss": loss,

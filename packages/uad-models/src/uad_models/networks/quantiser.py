@@ -190,7 +190,7 @@ class Quantiser(nn.Module):
         Tensor
             The same shape and one more axis, ``e``.
         """
-        return embedding(codes, self._unit(self.codebook))
+        return self._unit(embedding(codes, self.codebook))
 
     def _nearest(self, flat: Tensor) -> Tensor:
         """Codes ``(v,)`` of prepared vectors ``(v, e)``."""

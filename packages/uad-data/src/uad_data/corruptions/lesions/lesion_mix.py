@@ -60,6 +60,16 @@ _WEIGHTS = {
 }
 
 
+# Where a sequence alone is looked at, what other sequences would show better counts for more.
+_ALONE = {
+    # Fainter than on FLAIR: mass effect is often what shows first.
+    "t1": {"deformation": 0.15},
+    "t1ce": {"deformation": 0.15},
+    # Infarcts are large and blurred.
+    "ct": {"intensity_shift": 0.20},
+}
+
+
 @dataclass(frozen=True)
 class LesionMix:
     """What lesions to make up.
@@ -125,7 +135,7 @@ class LesionMix:
         Returns
         -------
         LesionMix
-            With the prior of each.
+            With the prior of each, and where there is one channel with what its sequence calls for.
 
         Raises
         ------
@@ -138,7 +148,8 @@ class LesionMix:
                     f"modality {name!r}: expected one of {', '.join(SEQUENCES)}. "
                     "For another sequence give LesionMix a SequencePrior of its own."
                 )
-        return cls(sequences=tuple(SEQUENCES[name] for name in modalities))
+        more = _ALONE.get(modalities[0], {}) if len(modalities) == 1 else {}
+        return cls(sequences=tuple(SEQUENCES[name] for name in modalities), weights=_WEIGHTS | more)
 
     def only(self, *kinds: str) -> "LesionMix":
         """Return the mix with these kinds alone, to train on some and validate on others.
@@ -194,18 +205,7 @@ def _check_kinds(kinds: Mapping[str, float] | tuple[str, ...]) -> None:
 
 
 #: Name of a sequence to its mix; the reasons for sign and strength are with `SEQUENCES`.
-MIXES: dict[str, LesionMix] = {
-    # Mostly bright; large oedema and tiny spots alike.
-    "flair": LesionMix.of("flair"),
-    # Mostly dark and fainter than on FLAIR: mass effect is often what shows first.
-    "t1": replace(LesionMix.of("t1"), weights=_WEIGHTS | {"deformation": 0.15}),
-    # Mostly bright; fluid is bright as well, so that what spares it is what tells.
-    "t2": LesionMix.of("t2"),
-    # Dark tissue, bright rims and mass effect.
-    "t1ce": replace(LesionMix.of("t1ce"), weights=_WEIGHTS | {"deformation": 0.15}),
-    # Bright blood and dark infarcts, about as often; infarcts are large and blurred, so that shifts count for more.
-    "ct": replace(LesionMix.of("ct"), weights=_WEIGHTS | {"intensity_shift": 0.20}),
-}
+MIXES: dict[str, LesionMix] = {name: LesionMix.of(name) for name in SEQUENCES}
 
 
 def _options(kind: str, mix: LesionMix, foreign: Tensor) -> dict[str, Any]:
