@@ -78,7 +78,9 @@ def test_every_preset_works_in_2d_and_3d(name: str, size: tuple[int, ...]) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "low", "high"), [("flair", 0.75, 1.0), ("t1", 0.0, 0.25), ("t2", 0.75, 1.0), ("ct", 0.3, 0.7)]
+    # On FLAIR nine of ten are bright, but in some of them a core of fluid takes more away than the rim adds.
+    ("name", "low", "high"),
+    [("flair", 0.7, 1.0), ("t1", 0.0, 0.25), ("t2", 0.75, 1.0), ("ct", 0.3, 0.7)],
 )
 def test_presets_are_bright_or_dark_as_they_say(name: str, low: float, high: float) -> None:
     image, brain = flat((48, 48), 150)
