@@ -22,7 +22,7 @@ EXTRAS = {"uad-data": "[torch,augmentation,fastmri,dask]", "uad-models": "[flow]
 EDITABLE = [argument for package in PACKAGES for argument in ("-e", f"packages/{package}{EXTRAS.get(package, '')}")]
 # Byte-compiling all of torch takes longer than a session; python compiles what it imports.
 CONSTRAINED = ("--no-compile", "-c", "constraints.txt")
-TEST_TOOLS = ["pytest", "pytest-xdist"]
+TEST_TOOLS = ["pytest", "pytest-xdist", "hypothesis"]
 # A process a core, each on one thread: more threads gain little on images as small as a test's.
 PARALLEL = ("-n", "auto", "--maxprocesses", "8", "--dist", "worksteal")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
