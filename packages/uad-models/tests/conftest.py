@@ -1,5 +1,6 @@
 """A cohort of small balls that stand for brains, and toy methods whose training can be worked out by hand."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from uad_data.arrays import ArraySpec, ArrayStore, build_arrays
 from uad_data.cohort import Cohort
+from uad_data.corruptions.lesions import lesion_mix
 from uad_models import methods
 from uad_models.method import Method, Preset
 
@@ -123,3 +125,25 @@ def hill(monkeypatch):
     monkeypatch.setitem(methods.METHODS, "hill", Hill)
     monkeypatch.setitem(methods.METHODS, "level", Level)
     return {"steps": 30, "learning_rate": 0.25, "warmup_steps": 0, "schedule": "constant", "validate_every": 1}
+
+
+@pytest.fixture
+def kinds_used(monkeypatch: pytest.MonkeyPatch) -> Callable[[Method, dict[str, torch.Tensor]], set[str]]:
+    """What kinds of made-up lesions a method's loss asks for, over 15 batches."""
+    used: set[str] = set()
+    for kind, function in list(lesion_mix.KINDS.items()):
+
+        def spy(*args, _kind=kind, _function=function, **options):
+            used.add(_kind)
+            return _function(*args, **options)
+
+        monkeypatch.setitem(lesion_mix.KINDS, kind, spy)
+
+    def kinds(method: Method, batch: dict[str, torch.Tensor]) -> set[str]:
+        used.clear()
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(15):
+            method.loss(batch, generator=generator)
+        return set(used)
+
+    return kinds

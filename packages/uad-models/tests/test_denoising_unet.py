@@ -1,11 +1,9 @@
 import pytest
 import torch
-from einops import rearrange
 
 from uad_data.corruptions import coarse_noise
 from uad_data.errors import InputError
 from uad_models import create, method_class
-from uad_models.methods.denoising_unet import FOLDED
 from uad_models.networks.unet import StandardisedConv, UNet
 
 
@@ -18,16 +16,6 @@ def test_loss_is_the_squared_error_of_what_was_clean() -> None:
     noisy = coarse_noise(image, brain, sd=0.2, resolution=4, generator=torch.Generator().manual_seed(3))
     expected = (method.network(noisy) - image)[brain].square().mean()
     torch.testing.assert_close(found, expected)
-
-
-@pytest.mark.parametrize(("shape", "fold"), [((2, 3, 8, 12), 2), ((1, 2, 4, 8, 6), 2)])
-def test_folding_loses_nothing(shape: tuple[int, ...], fold: int) -> None:
-    x = torch.arange(float(torch.tensor(shape).prod())).reshape(shape)
-    blocks, block = FOLDED[x.ndim - 2]
-    sides = dict.fromkeys("pqr"[: x.ndim - 2], fold)
-    folded = rearrange(x, f"{blocks} -> {block}", **sides)
-    assert folded.shape[1] == shape[1] * fold ** (x.ndim - 2)
-    assert torch.equal(rearrange(folded, f"{block} -> {blocks}", **sides), x)
 
 
 def test_kernels_are_standardised() -> None:

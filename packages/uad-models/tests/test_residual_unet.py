@@ -21,15 +21,6 @@ def test_outputs_halve_and_only_the_full_one_is_left_in_eval(size, fold) -> None
     assert [each.shape for each in network.eval()(x)] == [full.shape]
 
 
-def test_a_fold_puts_every_voxel_back_in_its_place() -> None:
-    network = ResidualUNet(dims=2, in_channels=1, out_channels=1, channels=(8, 8), fold=2)
-    x = torch.arange(64.0).view(1, 1, 8, 8)
-    folded = network._folded(x)
-    assert folded.shape == (1, 4, 4, 4)
-    assert folded[0, :, 0, 0].tolist() == [0.0, 1.0, 8.0, 9.0]
-    assert torch.equal(network._unfolded(folded), x)
-
-
 def test_a_block_whose_body_gives_nothing_passes_its_input_on() -> None:
     block = ResidualBlock(2, 8, 8, halve=True)
     torch.nn.init.zeros_(block.body[-1].weight)

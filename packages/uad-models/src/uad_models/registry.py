@@ -14,7 +14,7 @@ from uad_models.method import Method, unknown_name
 from uad_models.methods import METHODS
 
 ENTRY_POINT_GROUP = "uad_models.methods"
-#: What is trained where no method is named: the one that finds most on people it has not seen.
+#: What is trained where no method is named: first on the phantom, on LGG and on SOOP (docs/synthetic.md).
 DEFAULT_METHOD = "synthetic_unet"
 
 

@@ -16,20 +16,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from uad_data.corruptions import coarse_noise
 from uad_data.errors import InputError
 from uad_models.method import Method, MethodConfig, Preset, brain_of
+from uad_models.networks.folding import folded, unfolded
 from uad_models.networks.unet import GROUPS, UNet
 from uad_models.scores import Residual, residual_map
-
-#: An image, and the same image with each block of pixels folded into channels.
-FOLDED = {
-    2: ("b c (h p) (w q)", "b (c p q) h w"),
-    3: ("b c (d p) (h q) (w r)", "b (c p q r) d h w"),
-}
 
 
 @dataclass(frozen=True)
@@ -142,7 +136,4 @@ class DenoisingUNet(Method):
 
     def _denoise(self, x: Tensor) -> Tensor:
         """Run the network on folded images."""
-        blocks, block = FOLDED[x.ndim - 2]
-        sides = dict.fromkeys(("p", "q", "r")[: x.ndim - 2], self.config.fold)
-        folded = self.network(rearrange(x, f"{blocks} -> {block}", **sides))
-        return rearrange(folded, f"{block} -> {blocks}", **sides)
+        return unfolded(self.network(folded(x, self.config.fold)), self.config.fold)

@@ -30,7 +30,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from uad_data.corruptions.draws import uniform
@@ -39,8 +38,8 @@ from uad_data.errors import InputError
 from uad_models.lesion_config import LesionConfig
 from uad_models.method import Method, Preset, brain_of
 from uad_models.methods.ae import brain_mean
-from uad_models.methods.denoising_unet import FOLDED
 from uad_models.networks.conditioned_unet import ConditionedUNet
+from uad_models.networks.folding import folded, unfolded
 from uad_models.networks.unet import GROUPS
 from uad_models.scores import Residual, residual_map
 
@@ -182,10 +181,7 @@ class DISYRE(Method):
 
     def _restore(self, x: Tensor, step: Tensor) -> Tensor:
         """Run the network on folded images."""
-        blocks, block = FOLDED[x.ndim - 2]
-        sides = dict.fromkeys(("p", "q", "r")[: x.ndim - 2], self.config.fold)
-        folded = self.network(rearrange(x, f"{blocks} -> {block}", **sides), step)
-        return rearrange(folded, f"{block} -> {blocks}", **sides)
+        return unfolded(self.network(folded(x, self.config.fold), step), self.config.fold)
 
 
 def shares(device: torch.device | str = "cpu") -> Tensor:

@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,8 +36,8 @@ from uad_data.errors import InputError
 from uad_models.lesion_config import LesionConfig
 from uad_models.method import Method, Preset, brain_of
 from uad_models.methods.ae import brain_mean
-from uad_models.methods.denoising_unet import FOLDED
 from uad_models.networks.encoder_decoder import EncoderDecoder
+from uad_models.networks.folding import folded, unfolded
 from uad_models.networks.unet import GROUPS, UNet
 from uad_models.ssim import ssim_map
 
@@ -196,10 +195,8 @@ class DRAEM(Method):
 
     def _discriminate(self, x: Tensor, restored: Tensor) -> Tensor:
         """Run the second network on an image and its restoration: logits ``(b, 1, *s)``."""
-        blocks, block = FOLDED[x.ndim - 2]
-        sides = dict.fromkeys(("p", "q", "r")[: x.ndim - 2], self.config.fold)
-        folded = self.discriminator(rearrange(torch.cat([x, restored], dim=1), f"{blocks} -> {block}", **sides))
-        return rearrange(folded, f"{block} -> {blocks}", **sides)
+        both = torch.cat([x, restored], dim=1)
+        return unfolded(self.discriminator(folded(both, self.config.fold)), self.config.fold)
 
 
 def focal_loss(logit: Tensor, target: Tensor, gamma: float) -> Tensor:

@@ -15,18 +15,15 @@ import itertools
 from collections.abc import Sequence
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
+
+from uad_models.networks.folding import folded, unfolded
 
 GROUPS = 8
 LAYER = {2: nn.Conv2d, 3: nn.Conv3d}
 POOL = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
-_FOLD = {
-    2: ("b c (h p) (w q)", "b (c p q) h w"),
-    3: ("b c (d p) (h q) (w r)", "b (c p q r) d h w"),
-}
 
 
 class ResidualUNet(nn.Module):
@@ -97,7 +94,7 @@ class ResidualUNet(nn.Module):
             The full output first; in ``train()`` mode then ``coarse`` more of one channel, with sides ``s / fold / 2``,
             ``s / fold / 4``, ...
         """
-        x = self.stem(self._folded(x).contiguous(memory_format=self.memory_format))
+        x = self.stem(folded(x, self.fold).contiguous(memory_format=self.memory_format))
         skips: list[Tensor] = []
         for stage in self.down:
             x = stage(x)
@@ -106,7 +103,7 @@ class ResidualUNet(nn.Module):
         for enlarge, stage, skip in zip(self.raise_, self.up, skips[-2::-1], strict=True):
             x = stage(torch.cat([enlarge(x), skip], dim=1))
             found.append(x)
-        full = self._unfolded(self.last(x))
+        full = unfolded(self.last(x), self.fold)
         if not self.training:
             return [full]
         return [full, *(head(each) for head, each in zip(self.coarse, found[-2::-1], strict=False))]
@@ -126,20 +123,6 @@ class ResidualUNet(nn.Module):
             for head in self.coarse:
                 assert isinstance(head.bias, Tensor)
                 head.bias.fill_(value)
-
-    def _folded(self, x: Tensor) -> Tensor:
-        """Blocks of voxels as channels."""
-        apart, together = _FOLD[x.ndim - 2]
-        return x if self.fold == 1 else rearrange(x, f"{apart} -> {together}", **self._sides(x))
-
-    def _unfolded(self, x: Tensor) -> Tensor:
-        """Undo `_folded`."""
-        apart, together = _FOLD[x.ndim - 2]
-        return x if self.fold == 1 else rearrange(x, f"{together} -> {apart}", **self._sides(x))
-
-    def _sides(self, x: Tensor) -> dict[str, int]:
-        """Sides of a block, by the letter of its axis."""
-        return dict.fromkeys(("p", "q", "r")[: x.ndim - 2], self.fold)
 
 
 class ResidualBlock(nn.Module):

@@ -50,22 +50,6 @@ def ordering(name: str, grid: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(order))
 
 
-def inverse(order: Tensor) -> Tensor:
-    """Return the way back.
-
-    Parameters
-    ----------
-    order
-        ``(..., n)``, permutations.
-
-    Returns
-    -------
-    Tensor
-        ``(..., n)``: ``codes.flatten() = sequence[inverse(order)]``.
-    """
-    return order.argsort(dim=-1)
-
-
 def _raster(places: np.ndarray, orientation: int) -> np.ndarray:
     """Read line by line, mirrored as the bits say."""
     last_three = (-1, -2, -3)[: places.ndim]
