@@ -16,7 +16,6 @@ from uad_data.corruptions.brain_points import brain_points
 from uad_data.corruptions.corrupted import Corrupted
 from uad_data.corruptions.corruption import corruption
 from uad_data.corruptions.draws import integers
-from uad_data.corruptions.shapes import Shapes, paint
 
 
 @corruption
@@ -56,14 +55,18 @@ def context_mask(
     InputError
         If the shapes or types of image and brain do not fit.
     """
-    b, most, device = len(image), count[1], image.device
-    smallest, largest = (max(1, round(share * max(image.shape[2:]))) for share in sides)
+    b, most, size, device = len(image), count[1], image.shape[2:], image.device
+    smallest, largest = (max(1, round(share * max(size))) for share in sides)
     side = integers(smallest, largest, (b, most), generator, device)
-    squares = Shapes(
-        start=brain_points(brain, most, generator=generator) - side[..., None] // 2,
-        side=side,
-        is_round=torch.zeros_like(side, dtype=torch.bool),
-        value=torch.full((b, most, image.shape[1]), fill, device=device),
-        present=torch.arange(most, device=device) < integers(*count, (b, 1), generator, device),
+    start = brain_points(brain, most, generator=generator) - side[..., None] // 2
+    present = torch.arange(most, device=device) < integers(*count, (b, 1), generator, device)
+    lines, *between, last = (
+        ((place >= start[..., axis, None]) & (place < (start[..., axis] + side)[..., None])).float()
+        for axis, place in enumerate(torch.arange(length, device=device) for length in size)
     )
-    return paint(image, brain, squares, largest=largest)
+    # How many squares cover a voxel is a sum over squares of a product over axes.
+    for axis in between:
+        lines = (lines[..., None] * axis[..., None, :]).flatten(2)
+    covering = (lines * present[..., None]).mT @ last
+    mask = (covering > 0).view(brain.shape) & brain
+    return Corrupted(image.masked_fill(mask, fill), mask)

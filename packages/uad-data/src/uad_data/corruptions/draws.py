@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 
-def _home(generator: torch.Generator | None) -> torch.device:
-    """Device of a generator; without one, torch's own on the CPU is drawn from."""
+def home(generator: torch.Generator | None) -> torch.device:
+    """Device that numbers are drawn on: the generator's, without one the CPU."""
     return torch.device("cpu") if generator is None else generator.device
 
 
@@ -31,7 +31,7 @@ def normal(shape: Sequence[int], generator: torch.Generator | None, device: torc
     Tensor
         float32.
     """
-    return torch.randn(tuple(shape), generator=generator, device=_home(generator)).to(device)
+    return torch.randn(tuple(shape), generator=generator, device=home(generator)).to(device)
 
 
 def uniform(
@@ -51,7 +51,7 @@ def uniform(
     Tensor
         float32.
     """
-    drawn = torch.empty(tuple(shape), device=_home(generator))
+    drawn = torch.empty(tuple(shape), device=home(generator))
     return drawn.uniform_(low, high, generator=generator).to(device)
 
 
@@ -72,4 +72,4 @@ def integers(
     Tensor
         int64.
     """
-    return torch.randint(low, high + 1, tuple(shape), generator=generator, device=_home(generator)).to(device)
+    return torch.randint(low, high + 1, tuple(shape), generator=generator, device=home(generator)).to(device)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from uad_data.corruptions.corrupted import Corrupted
 from uad_data.corruptions.corruption import corruption
-from uad_data.corruptions.draws import integers, normal, uniform
+from uad_data.corruptions.draws import home, integers, normal, uniform
 from uad_data.corruptions.shapes import Shapes, paint
 
 
@@ -61,7 +61,8 @@ def random_shapes(
         If the shapes or types of image and brain do not fit.
     """
     b, c, size = len(image), image.shape[1], image.shape[2:]
-    n, most, device = len(size), count[1], image.device
+    # Where the generator is: how much there is to paint is read without waiting for the images.
+    n, most, device = len(size), count[1], home(generator)
     side = integers(*sides, (b, most), generator, device)
     extent = torch.tensor(size, dtype=torch.float32, device=device)
     centre = (extent - 1) / 2 + spread * extent * normal((b, most, n), generator, device)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from uad_data.corruptions.corrupted import Corrupted
-from uad_data.corruptions.windows import window_axes, window_index
+from uad_data.corruptions.windows import window_axes
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Shapes for a batch of images; later ones lie over earlier ones.
+    """Shapes for a batch of images, on any device; later ones lie over earlier ones.
 
     Parameters
     ----------
@@ -54,39 +54,52 @@ def paint(image: Tensor, brain: Tensor, shapes: Shapes, *, largest: int) -> Corr
     Corrupted
         The painted image and where it was painted.
     """
-    (b, c), size = image.shape[:2], image.shape[2:]
-    # Only a window around each shape is touched: most of an image has none.
-    sides = [min(largest, side) for side in size]
-    room = torch.tensor([side - length for side, length in zip(size, sides, strict=True)], device=image.device)
-    corner = shapes.start.clamp(min=0).minimum(room)
-    origin = window_index(corner.flatten(0, 1), [1] * len(size), size).view(b, -1, 1, 1)
-    offset = window_index(torch.zeros_like(room)[None], sides, size).view(1, 1, -1)
-    last, extent = _extents(shapes, corner, sides)
-    values = shapes.value.to(image.dtype)[..., None]
-    # A byte for each voxel: 1 is brain, 2 is painted; the two are then read and written together.
-    painted, state = image.clone(memory_format=torch.contiguous_format), brain.view(torch.uint8).clone()
-    pixels, bytes_ = painted.view(b, c, -1), state.view(b, 1, -1)
-    for k in range(shapes.side.shape[1]):
-        place = origin[:, k] + offset
-        before = bytes_.gather(2, place)
-        hit = (last[:, k] <= extent[:, k]).view(torch.uint8).view_as(before) & before.clamp(max=1)
-        place_c = place.expand(-1, c, -1)
-        pixels.scatter_(2, place_c, torch.where(hit.view(torch.bool), values[:, k], pixels.gather(2, place_c)))
-        bytes_.scatter_(2, place, before.maximum(hit * 2))
-    return Corrupted(painted, state.clamp_(min=1).sub_(1).view(torch.bool))
+    (b, c), size, k, device = image.shape[:2], image.shape[2:], shapes.side.shape[1], image.device
+    # A shape is a run of voxels on each of its lines along the last axis: only these voxels are touched.
+    first, length = _runs(shapes, size, largest)
+    run = torch.repeat_interleave(length)
+    place = (first - (length.cumsum(0) - length)).index_select(0, run) + torch.arange(len(run), device=run.device)
+    # The shapes of one number, one of each image, are written at once; later numbers lie over earlier ones.
+    layers, lines = length.view(k, -1).sum(1).tolist(), len(length) // (k * b)
+    value = shapes.value.to(image.dtype).transpose(0, 1).reshape(k * b, c).repeat_interleave(lines, dim=0)
+    here = place.to(device)
+    inside = brain.reshape(-1).index_select(0, here)
+    painted, mask = image.clone(memory_format=torch.contiguous_format), brain.new_zeros(brain.shape)
+    mask.view(-1).index_copy_(0, here, inside)
+    flat, voxels = painted.view(-1), size.numel()
+    if c > 1:
+        owner = torch.arange(b, device=run.device).repeat(k).repeat_interleave(lines).index_select(0, run)
+        here = (place + (c - 1) * voxels * owner).to(device)
+    for channel in range(c):
+        there = here + channel * voxels if channel else here
+        new = value[:, channel].index_select(0, run).to(device)
+        new = torch.where(inside, new, flat.index_select(0, there))
+        for layer, values in zip(there.split(layers), new.split(layers), strict=True):
+            flat.index_copy_(0, layer, values)
+    return Corrupted(painted, mask)
 
 
-def _extents(shapes: Shapes, corner: Tensor, sides: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Squared distance along the last axis, and up to which a shape extends: both broadcast over ``(b, k, *sides)``.
+def _runs(shapes: Shapes, size: Sequence[int], largest: int) -> tuple[Tensor, Tensor]:
+    """First voxel, in the flattened batch, and length of each run: ``(k * b * largest ** (n - 1),)`` int64 each.
 
-    A line of a disc extends less the farther it is from the middle; where there is none, the extent is below 0.
+    A line of a disc is shorter the farther it is from the middle; where there is none, the length is 0.
     """
-    ones = (1,) * len(sides)
-    side, is_round, present = (x.flatten().view(-1, *ones) for x in (shapes.side, shapes.is_round, shapes.present))
-    reach = (side - 1) / 2
-    *leading, last = [(place - reach).square() for place in window_axes((corner - shapes.start).flatten(0, 1), sides)]
-    square, disc = reach.square(), (side / 2).square()
-    for distance in leading:
-        square, disc = torch.where(distance <= reach.square(), square, -1.0), disc - distance
-    extent = torch.where(present, torch.where(is_round, disc, square), -1.0)
-    return last.unflatten(0, corner.shape[:2]), extent.unflatten(0, corner.shape[:2])
+    ones = (1,) * (len(size) - 1)
+    start, side, is_round, present = (
+        each.transpose(0, 1).flatten(0, 1) for each in (shapes.start, shapes.side, shapes.is_round, shapes.present)
+    )
+    images = torch.arange(len(shapes.side), device=side.device).repeat(shapes.side.shape[1])
+    side, is_round, line = (each.view(-1, *ones) for each in (side, is_round, images))
+    reach, left, drawn = (side - 1) / 2, side.square() / 4, present.view(-1, *ones)
+    corner = torch.zeros(1, len(ones), dtype=torch.int64, device=side.device)
+    for axis, offset in enumerate(window_axes(corner, [largest] * len(ones))):
+        at = start[:, axis].view(-1, *ones) + offset
+        drawn = drawn & (offset < side) & (at >= 0) & (at < size[axis])
+        left = left - (offset - reach).square()
+        line = line * size[axis] + at
+    half = torch.where(is_round, left.clamp(min=0).sqrt(), reach)
+    drawn = drawn & (~is_round | (left >= 0))
+    middle = start[:, -1].view(-1, *ones) + reach
+    low = (middle - half).ceil().clamp(min=0)
+    length = ((middle + half).floor().clamp(max=size[-1] - 1) - low + 1).clamp(min=0) * drawn
+    return (line * size[-1] + low.long()).flatten(), length.long().flatten()
