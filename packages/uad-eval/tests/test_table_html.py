@@ -20,6 +20,12 @@ def test_one_self_contained_table_with_escaped_names(page):
     assert "<script" not in page
 
 
+def test_a_name_breaks_between_its_settings(evaluation):
+    board = leaderboard(evaluation)
+    board["method"] = ["vae:beta=2,latent=8", "b", "c"]
+    assert "vae:<wbr>beta=<wbr>2,<wbr>latent=<wbr>8" in render_html(board)
+
+
 def test_bold_only_where_the_best_is_apart(evaluation):
     board = leaderboard(evaluation)
     board[["auroc", "auroc_low", "auroc_high"]] = [[0.9, 0.8, 0.95], [0.7, 0.6, 0.79], [0.5, 0.4, 0.6]]

@@ -1,6 +1,7 @@
 """The leaderboard as HTML that needs nothing else: for a notebook's output or a page."""
 
 import math
+import re
 from html import escape
 
 import pandas as pd
@@ -15,13 +16,13 @@ _STYLE = """
   font-size: 12px;
   border-bottom: 2px solid #1a1a1a; background: #fff; white-space: normal}
 .uad-board td {text-align: right; vertical-align: top; padding: 4px 4px; border-bottom: 1px solid #ddd;
-  white-space: nowrap; font-variant-numeric: tabular-nums}
-.uad-board table .name {text-align: left !important; white-space: normal; min-width: 8em; max-width: 13em;
-  overflow-wrap: anywhere}
-.uad-board tr.baseline td {background: #f3f3f3}
+  background: #fff; white-space: nowrap; font-variant-numeric: tabular-nums}
+.uad-board table .name {text-align: left !important; white-space: normal; min-width: 9em; max-width: 15em;
+  overflow-wrap: break-word; position: sticky; left: 0; background: #fff; border-right: 1px solid #ddd}
+.uad-board tr.baseline td, .uad-board table tr.baseline .name {background: #f3f3f3}
 .uad-board .between {display: block; font-size: 10px; font-weight: 400; color: #555}
 .uad-board .tag {font-size: 11px; color: #555; border: 1px solid #999; border-radius: 3px; padding: 0 4px;
-  margin-left: 6px}
+  display: inline-block}
 .uad-board details {margin: 8px 0 0; max-width: 72em}
 .uad-board summary {cursor: pointer; color: #333}
 .uad-board p {margin: 3px 0 !important; font-size: 12px; color: #333}
@@ -52,8 +53,10 @@ def render_html(board: pd.DataFrame) -> str:
     head = "".join(f'<th scope="col" class="{kind}">{escape(text)}</th>' for kind, text in headings)
     body = []
     for _, row in board.iterrows():
-        tag = '<span class="tag">baseline</span>' if row["baseline"] else ""
-        cells = [f"<td>{row['rank']}</td>", f'<td class="name">{escape(row["method"])}{tag}</td>']
+        tag = ' <span class="tag">baseline</span>' if row["baseline"] else ""
+        # A long name breaks between its settings, not within a word.
+        name = re.sub(r"([:=,+])", r"\1<wbr>", escape(row["method"]))
+        cells = [f"<td>{row['rank']}</td>", f'<td class="name">{name}{tag}</td>']
         for column in shown:
             cells.append(_cell(row, column.name, bold.get(column.name) == row["method"], column.compared))
             if compared and column is ranked:
