@@ -71,3 +71,15 @@ def test_blobs_are_centred_in_tissue_and_anywhere_where_there_is_none() -> None:
     assert (blobs.share >= 0.5).flatten(1).any(1).all()
     centres = blobs.depth.flatten(1).argmax(1) % 64
     assert (centres[1:] >= 32).all()
+
+
+@pytest.mark.parametrize("size", [(96, 96), (32, 40, 40)])
+def test_blobs_stop_between_left_and_right_where_they_are_asked_to(size: tuple[int, ...]) -> None:
+    def held_by_one_side(sided: float) -> float:
+        mask = shares(size, 60, smallest=300, sided=sided) >= 0.5
+        halves = torch.stack([half.flatten(1).sum(1).float() for half in mask.split(size[-1] // 2, dim=-1)])
+        return float((halves.amax(0) / halves.sum(0).clamp(min=1)).mean())
+
+    # The plane is tilted, so that a few voxels lie on the other half of the image.
+    assert held_by_one_side(1.0) > 0.97
+    assert held_by_one_side(0.0) < 0.93

@@ -21,6 +21,8 @@ from uad_data.corruptions.lesions.smoothing import smooth_noise
 _ELONGATION = 0.35
 #: Points along each axis of the noise on outlines.
 _RAGGED = (6, 14)
+#: Standard deviation of the tilt of the plane between left and right, as a slope.
+_TILT = 0.1
 #: A sigmoid rises from 0.1 to 0.9 over 4.4 units.
 _RISE = 4.4
 
@@ -97,6 +99,23 @@ def draw_counts(counts: Sequence[float], b: int, generator: torch.Generator | No
     return 1 + torch.searchsorted(until, drawn, right=True).clamp(max=len(counts) - 1)
 
 
+def _own_side(inside: Tensor, centre: Tensor, sided: float, generator: torch.Generator | None) -> Tensor:
+    """Distance of every voxel from the plane between left and right, in voxels, ``(b, k, v)``.
+
+    It is positive on the side of each of the k centres, and large everywhere in images that have no such plane. The
+    plane halves the brain along the last axis, and is tilted at random.
+    """
+    b, size, device = len(inside), inside.shape[2:], inside.device
+    tilt = normal((b, len(size)), generator, device) * _TILT
+    tilt[:, -1] = 1.0
+    along = inside.flatten(1, -2).sum(1)
+    middle = torch.tensor([(side - 1) / 2 for side in size], device=device).repeat(b, 1)
+    middle[:, -1] = (along * torch.arange(size[-1], device=device)).sum(1) / along.sum(1).clamp(min=1)
+    side = ((centre - middle[:, None]) * tilt[:, None]).sum(-1).sign()
+    free = (uniform(0, 1, (b, 1, 1), generator, device) >= sided) * 1e6
+    return linear_form(size, middle, tilt).view(b, 1, -1) * side[..., None] + free
+
+
 def draw_blobs(
     inside: Tensor,
     tissue: Tensor,
@@ -106,6 +125,7 @@ def draw_blobs(
     largest: float,
     border: tuple[float, float],
     roughness: tuple[float, float],
+    sided: float = 0.0,
     generator: torch.Generator | None,
 ) -> Blobs:
     """Draw blobs.
@@ -129,6 +149,8 @@ def draw_blobs(
         never more than a blob's radius.
     roughness : (float, float)
         Range of the standard deviation of the noise on outlines, relative to the radius; one draw per image.
+    sided : float
+        Share of images, 0 to 1, whose blobs stop at the plane between left and right (see `_own_side`).
     generator : torch.Generator, optional
         Source of the blobs.
 
@@ -156,6 +178,8 @@ def draw_blobs(
     away = _square_distances(size, centre, slope / radius[..., None, None], absent).clamp_(min=0).sqrt_()
     level = smooth_noise((b, 1, *size), _RAGGED, generator, device).mul_(rough.view(-1, *ones)).clamp_(-0.7, 0.7)
     depths = away.neg_().add_(level.add_(1).flatten(2))
+    if sided:
+        depths = depths.minimum(_own_side(inside, centre, sided, generator).div_(radius[..., None]))
     depth = depths.amax(1).view(b, 1, *size)
     steep = _RISE * (radius / uniform(*border, (b, 1), generator, device)).clamp(min=1)
     share = depths.mul_(steep[..., None]).amax(1).view(b, 1, *size).sigmoid_().mul_(inside)

@@ -39,6 +39,7 @@ def field_blobs(
     texture: tuple[float, float] = (0.02, 0.25),
     keep: tuple[float, float] = (0.3, 1.0),
     cored: float = 0.3,
+    sided: float = 0.3,
     generator: torch.Generator | None = None,
 ) -> Blended:
     """Grow lesions in each brain.
@@ -67,6 +68,8 @@ def field_blobs(
         Range of how much of the image's own structure and noise stays inside, 0 to 1.
     cored : float
         Share of images whose lesions have a core of another contrast, 0 to 1.
+    sided : float
+        Share of images whose lesions stop at the plane between left and right, as those in an artery's territory do.
     generator : torch.Generator, optional
         Source of the lesions.
 
@@ -90,6 +93,7 @@ def field_blobs(
         largest=largest,
         border=border,
         roughness=roughness,
+        sided=sided,
         generator=generator,
     )
     spared = uniform(-1, 1, (len(image), *[1] * (image.ndim - 1)), generator, image.device).clamp_(min=0)

