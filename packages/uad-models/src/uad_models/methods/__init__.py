@@ -5,6 +5,7 @@ from uad_models.methods.aae import AAE
 from uad_models.methods.ae import AE
 from uad_models.methods.cevae import CEVAE
 from uad_models.methods.collapse_robust_vae import CollapseRobustVAE
+from uad_models.methods.context_restoration import ContextRestoration
 from uad_models.methods.cvae import CVAE
 from uad_models.methods.dae import DAE
 from uad_models.methods.dcvae import DilatedCVAE
@@ -13,11 +14,13 @@ from uad_models.methods.disyre import DISYRE
 from uad_models.methods.draem import DRAEM
 from uad_models.methods.ensemble import Ensemble
 from uad_models.methods.intensity import Intensity
+from uad_models.methods.multitask import Multitask
 from uad_models.methods.restoration import Restoration
 from uad_models.methods.synthetic_unet import SyntheticUNet
 from uad_models.methods.vae import VAE
 from uad_models.methods.vae_flow import VAEFlow
 from uad_models.methods.vae_kl import VAEKL
+from uad_models.methods.vae_pretrained import VAEPretrained
 from uad_models.methods.vqvae import VQVAE
 from uad_models.methods.vqvae_transformer import VQVAETransformer
 
@@ -39,6 +42,9 @@ METHODS: dict[str, type[Method]] = {
     "restoration": Restoration,
     "aae": AAE,
     "vae_flow": VAEFlow,
+    "context_restoration": ContextRestoration,
+    "vae_pretrained": VAEPretrained,
+    "multitask": Multitask,
     "vqvae": VQVAE,
     "vqvae_transformer": VQVAETransformer,
 }
