@@ -1,6 +1,7 @@
 """Measure sampling, resampling and scoring of codes, and a training step of the VQ-VAE, against MONAI; print tables.
 
-Run ``python benchmarks/measure_sampling.py`` (some minutes; two threads). Both transformers have 8 layers of width 256,
+Run ``python benchmarks/measure_sampling.py`` (some minutes; two threads); with ``--sampled 4 4 --scored 5 8 --steps 2``
+it only shows, in seconds, that all of it runs. Both transformers have 8 layers of width 256,
 8 heads and 512 codes, float32, and random weights; MONAI's runs as it comes and with ``use_flash_attention=True``.
 
 - Sampling and likelihood go through MONAI's ``VQVAETransformerInferer``, with a stand-in for the VQ-VAE that only hands
@@ -13,6 +14,7 @@ Run ``python benchmarks/measure_sampling.py`` (some minutes; two threads). Both 
 """
 
 import argparse
+import math
 import statistics
 import tempfile
 import time
@@ -38,6 +40,7 @@ from uad_models.sequence.sampling import resample
 
 CODES, WIDTH, DEPTH, HEADS = 512, 256, 8, 8
 EVERY = 5
+Grid = tuple[int, int]
 Batch = dict[str, Tensor]
 
 
@@ -58,57 +61,59 @@ class Codes(nn.Module):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sampled", type=int, nargs=2, default=(16, 16), metavar=("H", "W"), help="codes drawn")
+    parser.add_argument("--scored", type=int, nargs=2, default=(30, 40), metavar=("H", "W"), help="scored and redrawn")
     parser.add_argument("--rounds", type=int, default=3, help="of everything but MONAI's slow loops, which run once")
     parser.add_argument("--steps", type=int, default=60, help="training steps of the VQ-VAEs")
     chosen = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(chosen.threads)
     with torch.inference_mode():
-        sequences(chosen.rounds)
+        sequences(tuple(chosen.sampled), tuple(chosen.scored), chosen.rounds)
     with tempfile.TemporaryDirectory() as folder:
         cohort = write_phantom(Path(folder) / "phantom", subjects=8, seed=0)
         autoencoders(build_arrays(cohort, ArraySpec(), cache=Path(folder) / "cache", progress=False), chosen.steps)
 
 
-def sequences(rounds: int) -> None:
+def sequences(sampled: Grid, scored: Grid, rounds: int) -> None:
     """Time the transformers and print their table."""
     torch.manual_seed(0)
-    short, long = (prior((16, 16)), prior((30, 40)))
-    monai = {"default": monai_prior(1200, flash=False), "flash": monai_prior(1200, flash=True)}
-    change = torch.zeros(1, 1200, dtype=torch.bool)
-    change[0, torch.randperm(1200)[:120]] = True
-    codes, which = torch.randint(CODES, (8, 1200)), torch.zeros(8, dtype=torch.long)
-    everything = torch.ones(1, 256, dtype=torch.bool)
+    few, many = math.prod(sampled), math.prod(scored)
+    short, long = prior(sampled), prior(scored)
+    monai = {name: monai_prior(max(few, many), flash=name == "flash") for name in ("default", "flash")}
+    change = torch.zeros(1, many, dtype=torch.bool)
+    change[0, torch.randperm(many)[: many // 10]] = True
+    codes, which = torch.randint(CODES, (8, many)), torch.zeros(8, dtype=torch.long)
+    everything = torch.ones(1, few, dtype=torch.bool)
 
     def sampling() -> Tensor:
-        return resample(short, codes[:1, :256], everything, which[:1], torch.rand(1, 8, 256))
+        return resample(short, torch.zeros(1, few, dtype=torch.long), everything, which[:1], torch.rand(1, 8, few))
 
     def resampling() -> Tensor:
-        return resample(long, codes[:1], change, which[:1], torch.rand(1, 4, 1200))
+        return resample(long, codes[:1], change, which[:1], torch.rand(1, 4, many))
 
-    own = {
-        "sampling 256 tokens x 8": sampling,
-        "resampling 10 % of 1,200 tokens x 4": resampling,
-        "likelihood of 1,200 tokens x 8": lambda: long.log_likelihood(codes, which),
-    }
-    peer: dict[str, Callable[[DecoderOnlyTransformer], float]] = {
-        "sampling 256 tokens x 8": lambda net: seconds(lambda: monai_sampling(net)),
-        "resampling 10 % of 1,200 tokens x 4": lambda net: monai_resampling(net, codes[:4], change[0]),
-        "likelihood of 1,200 tokens x 8": lambda net: min(
-            seconds(lambda: monai_likelihood(net, codes)) for _ in range(rounds)
+    tasks: dict[str, tuple[Callable[[], Tensor], Callable[[DecoderOnlyTransformer], float]]] = {
+        f"sampling {few:,} tokens x 8": (sampling, lambda net: seconds(lambda: monai_sampling(net, sampled))),
+        f"resampling 10 % of {many:,} tokens x 4": (
+            resampling,
+            lambda net: monai_resampling(net, codes[:1].repeat(4, 1), change[0]),
+        ),
+        f"likelihood of {many:,} tokens x 8": (
+            lambda: long.log_likelihood(codes, which),
+            lambda net: min(seconds(lambda: monai_likelihood(net, codes, scored)) for _ in range(rounds)),
         ),
     }
     print("| task | this package, s | MONAI, s | times | MONAI flash, s | times |\n|---|---:|---:|---:|---:|---:|")
-    for task, run in own.items():
+    for task, (run, peer) in tasks.items():
         run()
         ours = min(seconds(run) for _ in range(rounds))
-        plain, flash = (peer[task](net) for net in monai.values())
+        plain, flash = (peer(net) for net in monai.values())
         print(
             f"| {task} | {ours:.2f} | {plain:.2f} | {plain / ours:.1f} | {flash:.2f} | {flash / ours:.1f} |", flush=True
         )
 
 
-def prior(grid: tuple[int, int]) -> CodePrior:
+def prior(grid: Grid) -> CodePrior:
     """Make the prior of this package."""
     return CodePrior(grid=grid, codes=CODES, width=WIDTH, depth=DEPTH, heads=HEADS, orderings=("raster_0",)).eval()
 
@@ -125,20 +130,20 @@ def monai_prior(length: int, *, flash: bool) -> DecoderOnlyTransformer:
     ).eval()
 
 
-def raster(grid: tuple[int, int]) -> Ordering:
+def raster(grid: Grid) -> Ordering:
     """MONAI's row-by-row order."""
     return Ordering(ordering_type="raster_scan", spatial_dims=2, dimensions=(1, *grid))
 
 
-def monai_sampling(net: DecoderOnlyTransformer) -> Tensor:
-    """Sample 16 x 16 codes, 8 times."""
+def monai_sampling(net: DecoderOnlyTransformer, grid: Grid) -> Tensor:
+    """Sample a grid of codes, 8 times."""
     start = torch.full((8, 1), CODES)
-    return VQVAETransformerInferer().sample((16, 16), start, Codes(), net, raster((16, 16)), verbose=False)
+    return VQVAETransformerInferer().sample(grid, start, Codes(), net, raster(grid), verbose=False)
 
 
-def monai_likelihood(net: DecoderOnlyTransformer, codes: Tensor) -> Tensor:
-    """Score 30 x 40 codes."""
-    return VQVAETransformerInferer().get_likelihood(codes.view(-1, 30, 40), Codes(), net, raster((30, 40)))
+def monai_likelihood(net: DecoderOnlyTransformer, codes: Tensor, grid: Grid) -> Tensor:
+    """Score grids of codes."""
+    return VQVAETransformerInferer().get_likelihood(codes.view(-1, *grid), Codes(), net, raster(grid))
 
 
 def monai_resampling(net: DecoderOnlyTransformer, codes: Tensor, change: Tensor) -> float:
@@ -146,10 +151,11 @@ def monai_resampling(net: DecoderOnlyTransformer, codes: Tensor, change: Tensor)
     read = torch.cat([torch.full_like(codes[:, :1], CODES), codes[:, :-1]], dim=1)
     places = change.nonzero().flatten().tolist()
     net(read[:, : places[0] + 1])
-    return EVERY * sum(
-        seconds(lambda stop=place + 1: torch.multinomial(net(read[:, :stop])[:, -1].softmax(-1), 1))
-        for place in places[EVERY // 2 :: EVERY]
+    timed = places[min(EVERY // 2, len(places) - 1) :: EVERY]
+    spent = sum(
+        seconds(lambda stop=place + 1: torch.multinomial(net(read[:, :stop])[:, -1].softmax(-1), 1)) for place in timed
     )
+    return spent * len(places) / len(timed)
 
 
 def autoencoders(store: ArrayStore, steps: int) -> None:
@@ -174,9 +180,9 @@ def autoencoders(store: ArrayStore, steps: int) -> None:
 
 
 def own_vqvae() -> nn.Module:
-    """Make the quick preset of this package."""
+    """Make the quick preset of this package, with a plain ℓ1 loss, as MONAI's."""
     torch.manual_seed(0)
-    return create("vqvae", channels=(16, 32, 64), blocks=2, codes=64, code_dim=32)
+    return create("vqvae", channels=(16, 32, 64), blocks=2, codes=64, code_dim=32, predict_scale=False)
 
 
 def monai_vqvae(channels: tuple[int, ...], blocks: int) -> nn.Module:

@@ -1,7 +1,15 @@
 import pandas as pd
 import pytest
 
-from uad_eval.findings import alone_finding, bands_finding, growth_finding, leave_out_finding, transfer_finding
+from uad_eval.findings import (
+    alone_finding,
+    bands_finding,
+    collapse_finding,
+    growth_finding,
+    leave_out_finding,
+    peak_finding,
+    transfer_finding,
+)
 
 
 def by(rows):
@@ -77,3 +85,28 @@ def test_transfer():
         "On a, training on b in place of a itself changes average precision by −0.100 [−0.200, −0.050], a clear "
         "difference."
     )
+
+
+def test_the_peak_lies_inside_the_range_or_at_its_end():
+    table = pd.DataFrame(
+        {
+            "x": [2, 8, 512],
+            "value": [0.2, 0.4, 0.3],
+            "low": [0.1, 0.3, 0.2],
+            "high": [0.3, 0.5, 0.4],
+            "gain": [-0.2, 0.0, -0.1],
+            "gain_low": [-0.3, 0.0, -0.2],
+            "gain_high": [-0.1, 0.0, 0.1],
+        }
+    )
+    text = peak_finding(table, "ae")
+    assert "**ae**: average precision is highest at 8, 0.400 [0.300, 0.500], inside the range." in text
+    assert "At 2 it is 0.200: −0.200 [−0.300, −0.100], a clear difference." in text
+    assert "At 512 it is 0.300: −0.100 [−0.200, +0.100], not a clear difference." in text
+    text = peak_finding(table.iloc[1:], "ae")
+    assert "highest at 8, 0.400 [0.300, 0.500], **at the end of the range**. At 512" in text
+
+
+def test_units_in_use_of_the_longest_code():
+    use = pd.DataFrame({"method": ["plain", "robust", "plain"], "x": [8, 512, 512], "value": [7.0, 90.0, 1.0]})
+    assert collapse_finding(use) == "Units in use of a code of 512: **robust** 90; **plain** 1."

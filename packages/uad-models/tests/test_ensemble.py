@@ -69,6 +69,7 @@ def test_it_is_trained_calibrated_and_loaded_like_any_method(store, tmp_path) ->
         (("ae",), "at least two"),
         (("ae", "ea"), "unknown method 'ea'"),
         (("ae", "intensity"), "methods that learn"),
+        (("ae", "finetune"), "methods that learn without labels"),
         (("ae", "ensemble"), "other than an ensemble"),
         (("ae", "vae:laten=3"), "unknown key 'laten'"),
     ],

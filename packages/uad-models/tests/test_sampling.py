@@ -44,6 +44,14 @@ def plain(model, sequences, change, which, uniforms, **options):
     return rows.view(uniforms.shape)
 
 
+def test_one_head_has_no_projection_behind_it():
+    torch.manual_seed(0)
+    model = CodePrior(grid=(2, 3), codes=CODES, width=8, depth=2, heads=1, orderings=("raster_0",)).eval()
+    sequences, which = torch.randint(CODES, (2, 6)), torch.zeros(2, dtype=torch.long)
+    given = model, sequences, torch.rand(2, 6) < 0.5, which, torch.rand(2, 3, 6)
+    assert torch.equal(resample(*given), plain(*given))
+
+
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     model=st.sampled_from(list(PRIORS.values())),

@@ -1,5 +1,7 @@
 """The VQ-VAE's loss terms, its groups, its codes and its map, each worked out apart."""
 
+import math
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from uad_data.errors import InputError
 from uad_models.methods.vqvae import VQVAE, VQVAEConfig, spectral_distance
 from uad_models.scores import residual_map
 
-SMALL = {"size": (16, 16), "channels": (8, 8), "codes": 6, "code_dim": 4}
+SMALL = {"size": (16, 16), "channels": (8, 8), "codes": 6, "code_dim": 4, "predict_scale": False}
 
 
 def vqvae(**changes: object) -> VQVAE:
@@ -38,8 +40,23 @@ def test_codes_have_the_grid_of_the_config_and_decode_to_the_reconstruction():
     codes = method.codes(image)
     assert codes.shape == (3, *method.config.grid) == (3, 4, 4)
     inside = image != 0
-    torch.testing.assert_close(method.reconstruct(image)[inside], method.decode(codes)[inside])
+    torch.testing.assert_close(method.reconstruct(image)[inside], method.decode(codes)[0][inside])
     assert torch.equal(method.anomaly_map(image), residual_map(image, method.reconstruct(image), "l1"))
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_a_predicted_error_is_learnt_by_likelihood_and_divides_the_residual(norm):
+    method, given = vqvae(predict_scale=True, reconstruction_loss=norm).eval(), batch()
+    image, brain = given["image"], given["brain"]
+    quantised = method.quantiser(method.network.encode(image))
+    made, scale = method.decode(quantised.codes)
+    assert scale.min() > 0
+    family = torch.distributions.Laplace if norm == "l1" else torch.distributions.Normal
+    constant = math.log(2) if norm == "l1" else math.log(2 * math.pi) / 2
+    likelihood = family(made, scale).log_prob(image)[brain].mean() + constant
+    torch.testing.assert_close(method.loss(given)["loss"], quantised.loss - likelihood)
+    torch.testing.assert_close(method.anomaly_map(image)[brain], ((image - made).abs() / scale)[brain])
+    assert torch.equal(method.reconstruct(image)[brain], made[brain])
 
 
 def test_codes_are_the_same_in_training_mode_and_move_nothing():
@@ -123,3 +140,8 @@ def test_the_opponent_learns_to_tell_and_the_network_is_drawn_towards_it():
 def test_settings_out_of_range_are_refused_by_name(field, value):
     with pytest.raises(InputError, match=field):
         vqvae(**{field: value})
+
+
+def test_a_structural_residual_cannot_be_counted_in_expected_errors():
+    with pytest.raises(InputError, match="predict_scale"):
+        vqvae(residual="ssim", predict_scale=True)

@@ -16,6 +16,7 @@ SMALL = {
     "channels": (8, 8),
     "codes": 6,
     "code_dim": 4,
+    "predict_scale": False,
     "width": 16,
     "depth": 2,
     "heads": 2,
@@ -117,17 +118,22 @@ def test_healing_draws_unlikely_codes_inside_the_brain_and_keeps_the_rest():
     assert (healing.healed[:, :, 0] != healing.healed[:, :, 1]).any()
 
 
-def test_memory_decides_how_many_rows_are_drawn_together_and_nothing_else(monkeypatch):
+def test_how_many_rows_are_drawn_together_changes_nothing(monkeypatch):
     method, image = make().eval(), batch()["image"]
+    gpu = torch.device("cuda")
+    assert method._rows_at_a_time(image.device) == 1
+    assert method._rows_at_a_time(gpu) > 8
     with torch.no_grad():
-        together = method.heal(image).healed
-        monkeypatch.setattr(vqvae_transformer, "ROWS_MEMORY", 1)
-        assert method._rows_at_a_time() == 1
-        assert torch.equal(method.heal(image).healed, together)
+        alone = method.heal(image).healed
+        monkeypatch.setattr(method, "_rows_at_a_time", lambda device: 3)
+        assert torch.equal(method.heal(image).healed, alone)
+    monkeypatch.undo()
+    monkeypatch.setattr(vqvae_transformer, "ROWS_MEMORY", 1)
+    assert method._rows_at_a_time(gpu) == 1
 
 
-def test_the_map_is_the_mean_of_weighted_residuals():
-    method, image = make().eval(), batch()["image"]
+def test_the_map_is_the_mean_of_weighted_residuals_in_expected_errors():
+    method, image = make(predict_scale=True).eval(), batch()["image"]
     with torch.no_grad():
         healing, found = method.heal(image), method.anomaly_map(image)
         total = torch.zeros(4, 1, 16, 16)
@@ -135,8 +141,8 @@ def test_the_map_is_the_mean_of_weighted_residuals():
             mask = healing.unlikely[:, order].float().repeat_interleave(4, 1).repeat_interleave(4, 2)
             weight = vqvae_transformer.gaussian_mean(mask[:, None], dims=2, sigma=2.0)
             for sample in range(3):
-                made = method.decode(healing.healed[:, order, sample])
-                total += residual_map(image, made, "l1") * weight / 6
+                made, scale = method.decode(healing.healed[:, order, sample])
+                total += residual_map(image, made, "l1", scale=scale) * weight / 6
     torch.testing.assert_close(found, total)
     assert found.max() > 0
 
@@ -148,12 +154,22 @@ def test_the_ablations_steps_are_what_they_are_called():
             changed(healed, map_of=kind).anomaly_map(image) for kind in ("masked", "residual", "likelihood")
         )
         plain = changed(healed, map_of="residual").reconstruct(image)
-        assert torch.equal(residual, residual_map(image, plain, "l1"))
+        assert torch.equal(residual, healed.residual(image, healed.codes(image)))
         assert ((masked <= residual + 1e-6) & (masked >= 0)).all()
         assert (masked < residual).any()
         assert likelihood[batch()["brain"]].min() > 0
         assert likelihood[~batch()["brain"]].abs().max() == 0
         assert not torch.equal(healed.reconstruct(image), plain)
+
+
+def test_what_counts_outside_the_unlikely_codes_can_be_raised():
+    method, image = make().eval(), batch()["image"]
+    with torch.no_grad():
+        none, some, all_of_it = (
+            changed(method, map_of="masked", outside=outside).anomaly_map(image) for outside in (0.0, 0.4, 1.0)
+        )
+        torch.testing.assert_close(some, 0.6 * none + 0.4 * all_of_it)
+        torch.testing.assert_close(all_of_it, method.residual(image, method.codes(image)))
 
 
 def test_the_sequences_score_is_bits_per_code_inside_the_brain():
@@ -191,6 +207,7 @@ def test_a_prior_of_another_codebook_is_refused():
         ("temperature", 0.0),
         ("top_k", 0),
         ("healthy_quantile", 0.0),
+        ("outside", 1.5),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(field, value):

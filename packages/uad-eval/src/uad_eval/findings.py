@@ -85,6 +85,49 @@ def growth_finding(table: pd.DataFrame, what: str) -> str:
     )
 
 
+def peak_finding(table: pd.DataFrame, name: str) -> str:
+    """Say at which size a figure is highest, and whether it is clearly lower at both ends.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`uad_eval.growth.growth_table`, against the best.
+    name : str
+        Of what was varied.
+
+    Returns
+    -------
+    str
+        A sentence or two; a difference is called clear only where its paired 95 % interval excludes 0.
+    """
+    best = table.loc[table["value"].idxmax()]
+    ends = [row for _, row in table.iloc[[0, -1]].iterrows() if row["x"] != best["x"]]
+    place = "inside the range" if len(ends) == 2 else "**at the end of the range**"
+    text = f"**{name}**: average precision is highest at {best['x']:,.0f}, {_interval(best)}, {place}."
+    for end in ends:
+        lost = pd.Series({"value": end["gain"], "low": end["gain_low"], "high": end["gain_high"]})
+        text += f" At {end['x']:,.0f} it is {end['value']:.3f}: {_difference(lost)}, {_verdict(lost)}."
+    return text
+
+
+def collapse_finding(use: pd.DataFrame) -> str:
+    """Say how many units of the longest code each method uses.
+
+    Parameters
+    ----------
+    use : pandas.DataFrame
+        ``method, x, value``: the length of the code and the number of units in use, mean over seeds.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    longest = use[use["x"] == use["x"].max()].sort_values("value", ascending=False, kind="stable")
+    listed = "; ".join(f"**{row['method']}** {row['value']:.0f}" for _, row in longest.iterrows())
+    return f"Units in use of a code of {use['x'].max():,.0f}: {listed}."
+
+
 def bands_finding(bands: pd.DataFrame) -> str:
     """Say what share of lesions is found, and in which bands of size and of contrast it is least.
 
@@ -134,6 +177,30 @@ def transfer_finding(matrix: pd.DataFrame) -> str:
             f"precision by {_difference(lost)}, {_verdict(lost)}."
         )
     return " ".join(sentences)
+
+
+def label_gain_finding(gain: pd.DataFrame, what: str) -> str:
+    """Say at which numbers of labelled scans pre-training gains, and where it no longer does.
+
+    Parameters
+    ----------
+    gain : pandas.DataFrame
+        From :func:`uad_eval.label_gain.label_gain`, pre-trained less from scratch.
+    what : str
+        Name of the figure.
+
+    Returns
+    -------
+    str
+        A difference is called clear only where its paired 95 % interval excludes 0.
+    """
+    listed = "; ".join(f"{row['x']:,.0f}: {_difference(row)}, {_verdict(row)}" for _, row in gain.iterrows())
+    return f"**{what}**, pre-trained less from scratch, by number of labelled scans: {listed}."
+
+
+def _interval(row: pd.Series) -> str:
+    """Value and interval."""
+    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def _difference(row: pd.Series) -> str:

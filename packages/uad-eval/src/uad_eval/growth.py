@@ -1,6 +1,7 @@
 """How a figure grows with one quantity, such as training steps, people or network size."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import pandas as pd
 
@@ -9,7 +10,11 @@ from uad_eval.results import POOLED, Evaluation
 
 
 def growth_table(
-    evaluation: Evaluation, places: Mapping[str, float], *, metric: str = "average_precision"
+    evaluation: Evaluation,
+    places: Mapping[str, float],
+    *,
+    metric: str = "average_precision",
+    against: Literal["first", "best"] = "first",
 ) -> pd.DataFrame:
     """Set a pooled figure of several trainings beside the quantity in which they differ.
 
@@ -21,12 +26,14 @@ def growth_table(
         Method to its quantity.
     metric : str
         A ranking metric.
+    against : {"first", "best"}
+        Which row's figure is subtracted for the column ``gain``: that of the least quantity, or the highest.
 
     Returns
     -------
     pandas.DataFrame
         A row per method, by rising quantity: ``method, x``; ``value`` and its 95 % interval ``low, high``; ``gain``,
-        the paired difference from the first row, with ``gain_low, gain_high``.
+        the paired difference from the row that `against` names, with ``gain_low, gain_high``.
 
     Raises
     ------
@@ -35,11 +42,12 @@ def growth_table(
     """
     check_same_subjects(evaluation.results, list(places))
     comparison = Comparison(evaluation)
-    ordered = sorted(places, key=lambda method: places[method])
+    figures = {method: (method, metric, "", POOLED) for method in sorted(places, key=lambda method: places[method])}
+    values = {method: comparison.over_seeds(figure).value for method, figure in figures.items()}
+    reference = max(values, key=values.__getitem__) if against == "best" else next(iter(values))
     rows = []
-    for method in ordered:
-        figure, first = ((name, metric, "", POOLED) for name in (method, ordered[0]))
-        estimate, gain = comparison.over_seeds(figure), comparison.difference(figure, first)
+    for method, figure in figures.items():
+        estimate, gain = comparison.over_seeds(figure), comparison.difference(figure, figures[reference])
         rows.append(
             {"method": method, "x": places[method]}
             | estimate._asdict()

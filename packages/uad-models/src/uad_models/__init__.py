@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from uad_models.clinical.scan_prediction import Prediction, predict_cohort, predict_scan
 from uad_models.clinical.verdict import Verdict, fit_verdict, load_verdict
+from uad_models.labelled.finetune import finetune
 from uad_models.method import Method, MethodConfig, Preset
 from uad_models.predict import predict_rows, predict_volume
 from uad_models.registry import create, list_methods, method_class
@@ -23,6 +24,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "create",
+    "finetune",
     "fit",
     "fit_verdict",
     "list_methods",

@@ -60,6 +60,8 @@ class Feeder:
         augmented none are started.
     keep
         Training batches to remember, for callers that ask for the same ones again.
+    labels
+        Give the labels of lesions too, for methods that learn from them.
 
     Raises
     ------
@@ -81,6 +83,7 @@ class Feeder:
         patch: tuple[int, ...] | None = None,
         workers: int = 0,
         keep: int = 0,
+        labels: bool = False,
     ) -> None:
         if patch:
             check_patch(patch, store.spec.size)
@@ -88,7 +91,7 @@ class Feeder:
             check_installed()
         self.store, self.rows, self.batch_size, self.seed = store, rows, batch_size, seed
         self.rank, self.world, self.device = rank, world, torch.device(device)
-        self.augmentation, self.patch, self.keep = augmentation, patch, keep
+        self.augmentation, self.patch, self.keep, self.labels = augmentation, patch, keep, labels
         self.workers = 0 if augmentation == "none" else workers
         self._kept: dict[int, Batch] = {}
         self._ahead: Any = None
@@ -129,7 +132,8 @@ class Feeder:
         if self.patch:  # as many voxels at a time as in training, for the memory's sake
             share = max(share * int(np.prod(self.patch)) // int(np.prod(self.store.spec.size)), 1)
         for start in range(0, len(own), share):
-            yield read_batch(self.store, own[start : start + share], device=self.device)
+            rows = own[start : start + share]
+            yield _to_device(_read(self.store, rows, None, self.store.spec.size, self.labels), self.device)
 
     def make(self, index: int) -> Batch:
         """Make this rank's share of a training batch on the CPU, in the store's number format unless augmented.
@@ -142,20 +146,24 @@ class Feeder:
         Returns
         -------
         dict
-            ``"image"`` ``(b, c, *s)`` and ``"brain"`` ``(b, 1, *s)`` bool.
+            ``"image"`` ``(b, c, *s)`` and ``"brain"`` ``(b, 1, *s)`` bool; where asked for ``"lesion"`` ``(b, 1, *s)``
+            uint8, 0 healthy, which moves with its image.
         """
         picked = batch_rows(len(self.rows), self.batch_size, index, seed=self.seed)
         # Ascending, because a batch has no order and a disk has one.
         rows = np.sort(self.rows[picked[self.rank :: self.world]])
         place = (self.seed, index, self.rank)
         corners = patch_corners(self.store, rows, self.patch, seed=(*place, _PATCH)) if self.patch else None
-        batch = _read(self.store, rows, corners, self.patch or self.store.spec.size)
+        batch = _read(self.store, rows, corners, self.patch or self.store.spec.size, self.labels)
         if self.augmentation == "none":
             return batch
         stream = int(np.random.SeedSequence((*place, _AUGMENTATION)).generate_state(1, np.uint64)[0])
         generator = torch.Generator().manual_seed(stream)
-        image, brain = augment(batch["image"].float(), batch["brain"], generator=generator)
-        return {"image": image, "brain": brain}
+        image, brain = batch["image"].float(), batch["brain"]
+        if not self.labels:
+            return dict(zip(("image", "brain"), augment(image, brain, generator=generator), strict=True))
+        moved = augment(image, brain, generator=generator, label=batch["lesion"])
+        return dict(zip(("image", "brain", "lesion"), moved, strict=True))
 
     def close(self) -> None:
         """End the workers. The next training batch starts new ones."""
@@ -181,7 +189,7 @@ class _Batches(Dataset[Batch]):
     """The training batches of a feeder, by their number; what travels to a worker."""
 
     def __init__(self, feeder: Feeder) -> None:
-        same = ("batch_size", "seed", "rank", "world", "augmentation", "patch")
+        same = ("batch_size", "seed", "rank", "world", "augmentation", "patch", "labels")
         self.feeder = Feeder(feeder.store, feeder.rows, **{name: getattr(feeder, name) for name in same})
 
     def __getitem__(self, index: int) -> Batch:
@@ -264,25 +272,27 @@ def read_batch(store: ArrayStore, rows: np.ndarray, *, device: torch.device | st
     return _to_device(_read(store, rows, None, store.spec.size), torch.device(device))
 
 
-def _read(store: ArrayStore, rows: np.ndarray, corners: np.ndarray | None, size: tuple[int, ...]) -> Batch:
+def _read(
+    store: ArrayStore, rows: np.ndarray, corners: np.ndarray | None, size: tuple[int, ...], labels: bool = False
+) -> Batch:
     """Read rows of a store, whole or patches of them, as they are stored."""
+    arrays = {"image": store.image, "brain": store.brain[:, None]} | (
+        {"lesion": store.lesion[:, None]} if labels else {}
+    )
     if corners is None:
-        return {
-            "image": torch.from_numpy(store.image.take(rows, axis=0)),
-            "brain": torch.from_numpy(store.brain.take(rows, axis=0)).unsqueeze(1),
-        }
-    image = np.empty((len(rows), store.image.shape[1], *size), store.image.dtype)
-    brain = np.empty((len(rows), 1, *size), bool)
+        return {name: torch.from_numpy(array.take(rows, axis=0)) for name, array in arrays.items()}
+    batch = {name: np.empty((len(rows), array.shape[1], *size), array.dtype) for name, array in arrays.items()}
     for item, (row, corner) in enumerate(zip(rows, corners, strict=True)):
         where = tuple(slice(low, low + side) for low, side in zip(corner, size, strict=True))
-        image[item] = store.image[(row, slice(None), *where)]
-        brain[item, 0] = store.brain[(row, *where)]
-    return {"image": torch.from_numpy(image), "brain": torch.from_numpy(brain)}
+        for name, array in arrays.items():
+            batch[name][item] = array[(row, slice(None), *where)]
+    return {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:
     """Move a batch and widen its images there: faster than by numpy, and half the bytes to move."""
-    return {"image": batch["image"].to(device).float(), "brain": batch["brain"].to(device)}
+    moved = {name: tensor.to(device) for name, tensor in batch.items()}
+    return moved | {"image": moved["image"].float()}
 
 
 @lru_cache(maxsize=4)

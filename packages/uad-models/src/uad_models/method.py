@@ -134,6 +134,8 @@ class Method(nn.Module):
         Preset name to settings; there is always ``"quick"``.
     any_size
         True for a method that takes images of other sizes than its config's, and so can be trained on patches.
+    labelled
+        True for what learns from labels of lesions (`uad_models.labelled`); its `loss` gets them as ``"lesion"``.
     """
 
     name: ClassVar[str]
@@ -142,6 +144,7 @@ class Method(nn.Module):
     stages: ClassVar[tuple[str, ...]] = ("fit",)
     presets: ClassVar[dict[str, Preset]] = {"quick": Preset()}
     any_size: ClassVar[bool] = False
+    labelled: ClassVar[bool] = False
 
     def __init__(self, config: MethodConfig) -> None:
         super().__init__()
@@ -191,6 +194,21 @@ class Method(nn.Module):
             Group name to parameters, in the order in which they are stepped; by default one group, ``"all"``.
         """
         return {"all": list(self.parameters())}
+
+    def learning_rate_factor(self, name: str) -> float:
+        """Return what the learning rate of a parameter is multiplied by.
+
+        Parameters
+        ----------
+        name
+            One of the names of ``named_parameters()``.
+
+        Returns
+        -------
+        float
+            By default 1 for all.
+        """
+        return 1.0
 
     def calibrate(self, batches: Callable[[], Iterable[dict[str, Tensor]]], *, generator: torch.Generator) -> None:
         """Fit what is fitted once training is over: thresholds and scales, kept in buffers. By default nothing.

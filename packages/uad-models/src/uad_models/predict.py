@@ -163,7 +163,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 @contextmanager
 def _computing_once(method: Method) -> Iterator[None]:
-    """Let map, score and reconstruction of one batch share what is most of the work: reconstruction and map."""
+    """Let map, score and reconstruction of one batch share what is most of the work: reconstruction, map, healing."""
     last: dict[str, tuple[Tensor, Tensor]] = {}
 
     def remembering(name: str) -> Callable[[Tensor], Tensor]:
@@ -176,7 +176,7 @@ def _computing_once(method: Method) -> Iterator[None]:
 
         return remember
 
-    names = ("reconstruct", "anomaly_map")
+    names = [name for name in ("reconstruct", "anomaly_map", "heal") if hasattr(method, name)]
     for name, function in {name: remembering(name) for name in names}.items():
         setattr(method, name, function)
     try:

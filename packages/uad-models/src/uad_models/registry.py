@@ -10,12 +10,15 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from uad_data.errors import InputError
+from uad_models.labelled.segmenter import Segmenter
 from uad_models.method import Method, unknown_name
 from uad_models.methods import METHODS
 
 ENTRY_POINT_GROUP = "uad_models.methods"
 #: What is trained where no method is named: first on the phantom, on LGG and on SOOP (docs/synthetic.md).
 DEFAULT_METHOD = "synthetic_unet"
+#: What learns from labels (`uad_models.labelled`): can be made and loaded by name, and stands in no list of methods.
+LABELLED: dict[str, type[Method]] = {"finetune": Segmenter}
 
 
 def list_methods() -> list[str]:
@@ -35,7 +38,7 @@ def method_class(name: str) -> type[Method]:
     Parameters
     ----------
     name
-        One of `list_methods`.
+        One of `list_methods`, or of `LABELLED`.
 
     Returns
     -------
@@ -47,6 +50,8 @@ def method_class(name: str) -> type[Method]:
     InputError
         An unknown name (the message gives the nearest ones), or a package's entry point that gives no method.
     """
+    if name in LABELLED:
+        return LABELLED[name]
     if name in METHODS:
         return METHODS[name]
     added = _added()

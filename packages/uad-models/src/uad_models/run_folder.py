@@ -4,6 +4,7 @@
 - ``history.csv``: one line per validation;
 - ``model.safetensors``: the best weights (or their moving average);
 - ``environment.json``: python, torch, machine, threads, peak memory, seconds;
+- ``carried_over.csv``: of a fine-tuned run, which weights it began with (see `uad_models.labelled`);
 - ``pipeline.json``: the threshold, fitted on healthy people (see `uad_models.clinical.verdict`);
 - ``tensorboard/``: the same curves for TensorBoard;
 - ``checkpoint.safetensors``: where to resume; there while the run is not finished.
@@ -33,6 +34,7 @@ CONFIG, HISTORY, MODEL = "config.json", "history.csv", "model.safetensors"
 ENVIRONMENT, CHECKPOINT = "environment.json", "checkpoint.safetensors"
 # Where a run is computed is no part of what is computed: it may be resumed on another machine.
 _FREE_TO_CHANGE = ("train.accelerator", "train.devices", "train.workers")
+_GROUPS = ("config", "train", "arrays", "labels")
 # Settings that older runs do not have; at these values they change nothing.
 _ABSENT: dict[str, Any] = {"train.augmentation": "none", "train.patch": None}
 
@@ -59,11 +61,14 @@ class RunConfig:
     digest
         Of the prepared arrays: their settings and the files they were made from.
     rows
-        Healthy items per split: what it learned from, and what it was validated on.
+        Items per split, healthy ones unless it saw labels: what it learned from, and what it was validated on.
     preset, seed
         As asked for.
     recipe
         What the scans were prepared by, see `uad_data.preparation.recipe`; None for scans taken as they were.
+    labels
+        Of a run that learned from labels (`uad_models.labelled`): the scans whose labels it saw, and what its weights
+        began as. None for all others.
     versions
         Package versions when the run was started.
     status
@@ -81,6 +86,7 @@ class RunConfig:
     preset: str
     seed: int
     recipe: dict[str, Any] | None = None
+    labels: dict[str, Any] | None = None
     versions: dict[str, str] = field(default_factory=_versions)
     status: str = "running"
     format_version: int = FORMAT_VERSION
@@ -258,7 +264,7 @@ def finish_run(run: Path, config: RunConfig, method: Method, *, seconds: float, 
 def _fixed(config: RunConfig) -> dict[str, Any]:
     """Collect the settings that must not change within a run, under dotted names, as JSON would give them back."""
     values = json.loads(json.dumps(asdict(config)))
-    groups = {f"{group}.{k}": v for group in ("config", "train", "arrays") for k, v in values[group].items()}
+    groups = {f"{group}.{k}": v for group in _GROUPS for k, v in (values[group] or {}).items()}
     found = groups | {name: values[name] for name in ("method", "seed", "digest")}
     return {
         name: value

@@ -11,7 +11,7 @@ and resumed gives, on a CPU and with the same number of threads, the same bits a
 import errno
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -31,7 +31,7 @@ from uad_models.patches import check_patch
 from uad_models.registry import create, method_class
 from uad_models.run_folder import CHECKPOINT, CONFIG, HISTORY, History, RunConfig, finish_run, load_run
 from uad_models.train_config import TrainConfig
-from uad_models.training_stage import Loss, Stage
+from uad_models.training_stage import Loss, Stage, rows_of
 
 
 def fit(
@@ -80,7 +80,6 @@ def fit(
     -----
     With ``train={"devices": 2}`` or more, Fabric starts the calling script once more per further device.
     """
-    run = Path(run)
     method_config, train_config = resolve(method, store.spec, preset=preset, seed=seed, config=config, train=train)
     trained = method_class(method).trained
     settings = RunConfig(
@@ -94,12 +93,48 @@ def fit(
         seed=seed,
         recipe=store.recipe,
     )
+    return run_training(store, Path(run), settings, progress=progress)
+
+
+def run_training(
+    store: ArrayStore,
+    run: Path,
+    settings: RunConfig,
+    *,
+    start: Callable[[Method], None] | None = None,
+    progress: bool = True,
+) -> Method:
+    """Train what the settings say, or resume, or load what is already there.
+
+    Parameters
+    ----------
+    store
+        The prepared arrays.
+    run
+        The run folder.
+    settings
+        Everything that decides the outcome.
+    start
+        Puts other weights in place of the random ones that a method is made with; the run folder is there by then.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    Method
+        As `fit`.
+
+    Raises
+    ------
+    InputError
+        As `fit`, but for what settings were asked.
+    """
     if (run / CONFIG).is_file():
         earlier = RunConfig.read(run)
         settings.check_same(earlier, run)
         if earlier.status == "finished":
             return load_run(run)[0]
-    training = _Training(store, run, settings, progress=progress)
+    training = _Training(store, run, settings, start=start, progress=progress)
     on_gpu = training.fabric.device.type == "cuda"
     try:
         with torch.random.fork_rng(devices=[training.fabric.device] if on_gpu else []):
@@ -141,6 +176,8 @@ def resolve(
         An unknown method, preset or parameter, or a value that is not valid.
     """
     cls = method_class(method)
+    if cls.labelled:
+        raise InputError(f"method '{method}' learns from labels: use uad_models.finetune or 'uad-models {method}'")
     if preset not in cls.presets:
         raise InputError(unknown_name(f"preset of method '{method}'", preset, list(cls.presets)))
     if seed < 0:
@@ -176,8 +213,16 @@ class _Progress:
 class _Training:
     """One run of one method."""
 
-    def __init__(self, store: ArrayStore, run: Path, settings: RunConfig, *, progress: bool) -> None:
-        self.store, self.run, self.settings, self.show = store, run, settings, progress
+    def __init__(
+        self,
+        store: ArrayStore,
+        run: Path,
+        settings: RunConfig,
+        *,
+        start: Callable[[Method], None] | None,
+        progress: bool,
+    ) -> None:
+        self.store, self.run, self.settings, self.start, self.show = store, run, settings, start, progress
         self.config = TrainConfig(**settings.train)
         self.saved, state = self._load() if (run / CHECKPOINT).is_file() else ({}, {})
         self.at = _Progress(**state.get("progress", {}))
@@ -199,6 +244,8 @@ class _Training:
         self.started = time.monotonic() - self.at.seconds
         if self.fabric.is_global_zero:
             self._open_run()
+        if self.start:
+            self.start(self.method)
         if self.method.trained:
             self._train()
         self.method.cpu().eval()
@@ -244,13 +291,14 @@ class _Training:
 
     @torch.no_grad()
     def _calibrate(self) -> None:
-        """Let the method fit what it fits after training; every rank sees all healthy validation images."""
+        """Let the method fit what it fits after training; every rank sees all validation images."""
         feeder = Feeder(
             self.store,
-            self.store.healthy_rows("val"),
+            rows_of(self.method, self.store, "val"),
             batch_size=self.config.batch_size,
             device=self.fabric.device,
             patch=self.config.patch,
+            labels=self.method.labelled,
         )
         generator = torch.Generator(self.fabric.device).manual_seed(self.settings.seed)
         self.method.eval()

@@ -116,7 +116,7 @@ class Stage:
         self._seed(step)
         for group, optimiser in self.optimisers.items():
             for each in optimiser.param_groups:
-                each["lr"] = config.learning_rate_at(step)
+                each["lr"] = config.learning_rate_at(step) * each["factor"]
             # Of all groups: an opponent's loss leaves gradients in weights that it does not train.
             self.loss.zero_grad()
             for forward in range(config.accumulate):
@@ -153,7 +153,7 @@ class Stage:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Return the mean losses of the first group over the healthy validation rows, with the same noise each time.
+        """Return the mean losses of the first group over the validation rows, with the same noise each time.
 
         Returns
         -------
@@ -216,22 +216,28 @@ class Stage:
         self._train.close()
 
     def _optimiser(self, parameters: list[nn.Parameter]) -> AdamW:
-        """AdamW, fused where the precision's loss scaling and the device allow it."""
+        """AdamW, fused where the precision's loss scaling and the device allow it; each parameter at its own rate."""
         fused = self.fabric.device.type in ("cpu", "cuda") and self.config.precision != "16-mixed"
         config = self.config
-        return AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
+        factors = {each: self.method.learning_rate_factor(name) for name, each in self.method.named_parameters()}
+        alike: dict[float, list[nn.Parameter]] = {}
+        for each in parameters:
+            alike.setdefault(factors[each], []).append(each)
+        groups = [{"params": each, "factor": factor} for factor, each in alike.items()]
+        return AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
 
     def _feeder(self, store: ArrayStore, split: str, **training: Any) -> Feeder:
-        """Batches of the healthy rows of a split."""
+        """Batches of the rows of a split that the method may see."""
         return Feeder(
             store,
-            store.healthy_rows(split),
+            rows_of(self.method, store, split),
             batch_size=self.config.batch_size,
             seed=_stream(*self._streams),
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
             device=self.fabric.device,
             patch=self.config.patch,
+            labels=self.method.labelled,
             **training,
         )
 
@@ -258,6 +264,31 @@ class Stage:
         """Sum over ranks, divided by a count."""
         total = cast(Tensor, self.fabric.all_reduce(torch.stack(list(sums.values())), reduce_op="sum"))
         return dict(zip(sums, (total / count).tolist(), strict=True))
+
+
+def rows_of(method: Method | type[Method], store: ArrayStore, split: str) -> np.ndarray:
+    """Return the rows of a split that a method learns from or is validated on.
+
+    Parameters
+    ----------
+    method
+        Or its class.
+    store
+        The prepared arrays; for a labelled method the view that `uad_models.labelled.scans.labelled_view` gives.
+    split
+        ``"train"`` or ``"val"``.
+
+    Returns
+    -------
+    ndarray
+        ``(n,)`` int: the healthy rows; for a labelled method all.
+
+    Raises
+    ------
+    InputError
+        There is no healthy row.
+    """
+    return store.rows(split) if method.labelled else store.healthy_rows(split)
 
 
 def _stream(*place: int) -> int:

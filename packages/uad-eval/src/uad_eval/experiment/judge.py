@@ -64,7 +64,7 @@ def judge(
         seconds are the mean and memory the most of a fold.
     """
     store = stores[0]  # the arrays are the same in all
-    positions = [_labelled(view) for view in stores]
+    positions = [annotated_positions(view) for view in stores]
     rows = np.concatenate([view.rows("test")[places] for view, places in zip(stores, positions, strict=True)])
     index, brain = store.index.iloc[rows], store.brain[rows]
     scores = _gather(folds, positions, "test_scores")
@@ -114,8 +114,8 @@ def judge(
     return Evaluation.concat(parts)
 
 
-def _labelled(store: ArrayStore) -> NDArray:
-    """Places among the test rows of those that are annotated."""
+def annotated_positions(store: ArrayStore) -> NDArray:
+    """Give the places among the test rows of those that are annotated, ``(n,)`` int."""
     return np.flatnonzero(store.index["lesion_voxels"].to_numpy()[store.rows("test")] >= 0)
 
 

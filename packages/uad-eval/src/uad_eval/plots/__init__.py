@@ -1,17 +1,24 @@
 """Figures of a report, drawn from an evaluation's tables; each function returns a matplotlib ``Figure``."""
 
 from uad_eval.plots.bars import metric_bars, pathology_map
+from uad_eval.plots.codebook_use import codebook_use_plot
 from uad_eval.plots.curves import precision_recall_plot, roc_plot, training_curves
-from uad_eval.plots.gallery import gallery, side_by_side
+from uad_eval.plots.gallery import gallery, healing_plot, side_by_side
 from uad_eval.plots.growth import growth_plot
 from uad_eval.plots.histograms import distance_histograms
+from uad_eval.plots.label_curves import LabelPanel, label_curves
 from uad_eval.plots.shaded_table import shaded_table
+from uad_eval.plots.size_curves import size_curves
 from uad_eval.plots.style import png
 
 __all__ = [
+    "LabelPanel",
+    "codebook_use_plot",
     "distance_histograms",
     "gallery",
     "growth_plot",
+    "healing_plot",
+    "label_curves",
     "metric_bars",
     "pathology_map",
     "png",
@@ -19,5 +26,6 @@ __all__ = [
     "roc_plot",
     "shaded_table",
     "side_by_side",
+    "size_curves",
     "training_curves",
 ]

@@ -138,6 +138,78 @@ def side_by_side(
     return figure
 
 
+def healing_plot(
+    images: ArrayLike,
+    truths: ArrayLike,
+    reconstructions: ArrayLike,
+    surprises: ArrayLike,
+    unlikely: ArrayLike,
+    healed: ArrayLike,
+    averages: ArrayLike,
+    maps: ArrayLike,
+    *,
+    brain: ArrayLike | None = None,
+    titles: Sequence[str] = (),
+    samples: int = 2,
+) -> Figure:
+    """Show cases as rows, the steps of the healing as columns, the lesion outlined in scan and map.
+
+    Parameters
+    ----------
+    images, reconstructions, averages : array_like of float, shape (n, h, w)
+        Scans, their codes decoded, and the mean of all healed images: on the scan's scale.
+    truths : array_like, shape (n, h, w)
+        Non-zero is lesion.
+    surprises, maps : array_like of float, shape (n, h, w)
+        Negative log likelihood of the codes, and the anomaly maps; each from 0 to its 99.5th percentile over all cases.
+    unlikely : array_like of float, shape (n, h, w)
+        Share of the orders in which a code was drawn anew, from 0 to 1.
+    healed : array_like of float, shape (n, m, h, w)
+        Samples.
+    brain, titles
+        As :func:`gallery`.
+    samples : int
+        Most of them to show.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        Shapes differ, or there is no case.
+    """
+    images, brain = _slices(images, brain)
+    lesion, drawn = np.asarray(truths) != 0, np.asarray(healed)[:, :samples]
+    redrawn, averages, surprises, unlikely, maps = (
+        np.asarray(each) for each in (reconstructions, averages, surprises, unlikely, maps)
+    )
+    steps = {f"Healed sample {number}": drawn[:, number - 1] for number in range(1, drawn.shape[1] + 1)}
+    _check(images, truths=lesion, reconstructions=redrawn, surprises=surprises, unlikely=unlikely, **steps)
+    _check(images, averages=averages, maps=maps)
+    headings = ["Scan", "Its codes decoded", "Surprise of each code", "Codes drawn anew", *steps]
+    headings += ["Mean of all samples", "Anomaly map"]
+    tops = _top(surprises, brain), _top(maps, brain)
+    with look():
+        figure, axes = _grid(len(images), headings, titles, right=_EDGE)
+        for row, image in enumerate(images):
+            white = _top(image[None], brain[row][None])
+            scan, decoded, surprise, anew, *others = axes[row]
+            _grey(scan, image, white)
+            _grey(decoded, redrawn[row], white)
+            _heat(surprise, surprises[row], tops[0])
+            _heat(anew, unlikely[row], 1.0)
+            for panel, step in zip(others[:-2], steps.values(), strict=True):
+                _grey(panel, step[row], white)
+            _grey(others[-2], averages[row], white)
+            _heat(others[-1], maps[row], tops[1])
+            for panel in (scan, others[-1]):
+                _overlay(panel, lesion[row] & ~binary_erosion(lesion[row]), HIT, 1.0)
+        _legend(figure, axes[-1][-1], {"outline of the lesion": HIT})
+    return figure
+
+
 def _slices(images: ArrayLike, brain: ArrayLike | None) -> tuple[NDArray, NDArray]:
     """Slices and their brain."""
     images = np.asarray(images)

@@ -283,6 +283,12 @@ def _threshold(result: ScanResult) -> str:
     verdict = result.verdict
     if result.own_threshold is not None or verdict is None:
         return f"{result.threshold:.4g}, given by the user"
+    if result.config.labels:
+        return (
+            f"{result.threshold:.4g} of a probability that was learned from the labels of "
+            f"{len(result.config.labels['scans'])} scan(s); {verdict.false_positive_rate:.1%} of the brain voxels of "
+            f"{_healthy(result, verdict)} lie above it"
+        )
     return (
         f"{result.threshold:.4g}, fitted on {_healthy(result, verdict)}, so that {verdict.false_positive_rate:.1%} of "
         "their brain voxels lie above it; no lesion was used"

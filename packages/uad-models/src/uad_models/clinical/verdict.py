@@ -40,7 +40,7 @@ class Verdict:
     pipeline
         With its threshold.
     false_positive_rate
-        Share of healthy brain voxels that were allowed above the threshold.
+        Share of healthy brain voxels that were allowed above the threshold, or lie above the least there is.
     people, items
         Healthy people, and slices or volumes of theirs, that it was fitted on.
     healthy_median, healthy_high
@@ -70,6 +70,7 @@ def fit_verdict(
     *,
     pipeline: str = DEFAULT_PIPELINE,
     false_positive_rate: float | None = None,
+    at_least: float | None = None,
     accelerator: str = "auto",
     progress: bool = True,
 ) -> Verdict:
@@ -85,6 +86,9 @@ def fit_verdict(
         One of `uad_postproc.list_pipelines` whose threshold is fitted on healthy scans.
     false_positive_rate
         Share of healthy brain voxels above the threshold; None takes the pipeline's own.
+    at_least
+        The threshold is not below this, however few healthy voxels exceed it; for maps of probabilities that were
+        learned from labels, 0.5.
     accelerator
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     progress
@@ -105,7 +109,9 @@ def fit_verdict(
     if config.digest != store.digest:
         raise InputError(f"run {run} was trained on other images: fit its threshold on the arrays {config.digest}")
     steps = _with_rate(pipeline, false_positive_rate)
-    key = {"model": weights_digest(run), "arrays": store.digest, "pipeline": steps.to_dict()}
+    key: dict[str, Any] = {"model": weights_digest(run), "arrays": store.digest, "pipeline": steps.to_dict()}
+    if at_least is not None:
+        key["at_least"] = at_least
     earlier = load_verdict(run)
     if earlier and earlier.key == json.loads(json.dumps(key)):
         return earlier
@@ -113,7 +119,7 @@ def fit_verdict(
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=run) as folder:
         path = Path(folder) / "maps.npy"
         predict_rows(method, store, rows, path, accelerator=accelerator, progress=progress)
-        verdict = _fit(steps, store, rows, np.load(path), key)
+        verdict = _fit(steps, store, rows, np.load(path), key, at_least=at_least)
     _write(verdict, run / VERDICT)
     return verdict
 
@@ -212,12 +218,23 @@ def _spread(rows: np.ndarray, voxels: int) -> np.ndarray:
     return rows[:: -(-len(rows) * voxels // _MOST_VOXELS)]
 
 
-def _fit(steps: Pipeline, store: ArrayStore, rows: np.ndarray, maps: np.ndarray, key: dict[str, Any]) -> Verdict:
+def _fit(
+    steps: Pipeline,
+    store: ArrayStore,
+    rows: np.ndarray,
+    maps: np.ndarray,
+    key: dict[str, Any],
+    *,
+    at_least: float | None = None,
+) -> Verdict:
     """Fit on the voxels of all people alike, then look at what is marked in each."""
     scores = [(steps.score(maps[part], context), context) for part, context in _scans(store, rows)]
-    fitted = steps.fit_voxels(np.concatenate([score[context.brain] for score, context in scores]))
-    shares = [float(fitted.mask_from_scores(score, context)[context.brain].mean()) for score, context in scores]
+    inside = np.concatenate([score[context.brain] for score, context in scores])
+    fitted = steps.fit_voxels(inside)
     rate = steps.threshold.false_positive_rate  # type: ignore[attr-defined]
+    if at_least is not None and float(fitted.threshold.value or 0.0) < at_least:
+        fitted, rate = steps.with_threshold(at_least), float((inside > at_least).mean())
+    shares = [float(fitted.mask_from_scores(score, context)[context.brain].mean()) for score, context in scores]
     return Verdict(
         pipeline=fitted,
         false_positive_rate=rate,

@@ -149,8 +149,8 @@ def _member_config(config: EnsembleConfig, member: str) -> tuple[type[Method], M
 
     name, _, settings = member.partition(":")
     cls = method_class(name)
-    if not cls.trained or issubclass(cls, Ensemble):
-        raise InputError(f"members: expected methods that learn, other than an ensemble, got '{member}'")
+    if not cls.trained or cls.labelled or issubclass(cls, Ensemble):
+        raise InputError(f"members: expected methods that learn without labels, other than an ensemble, got '{member}'")
     if config.member_preset not in cls.presets:
         raise InputError(unknown_name(f"preset of method '{name}'", config.member_preset, list(cls.presets)))
     flags = {"in_channels": "modalities", "size": "size", "modalities": "modalities"}

@@ -23,6 +23,8 @@ Deviations and choices
 - The reconstruction error is the mean over brain voxels and channels, ℓ1 by default; the decoded image is cut to the
   brain. Spectral and adversarial terms are off unless asked for. There is no perceptual loss: it would need weights of
   another network, and none can be shipped.
+- ``predict_scale``, on but in preset ``paper``, as in `uad_models.methods.ae` and after the paper named there: the
+  decoder also gives the error to expect at each voxel, it is learnt by likelihood, and the residual is divided by it.
 - Sizes of network and codebook in preset ``paper`` are common ones for images of this kind, not read from a table.
 """
 
@@ -31,15 +33,15 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import relu, softplus
 
 from uad_data.errors import InputError
 from uad_models.method import Method, MethodConfig, Preset, brain_of
-from uad_models.methods.ae import brain_mean, magnitude
+from uad_models.methods.ae import SMALLEST_SCALE, brain_mean, magnitude, negative_log_likelihood
 from uad_models.networks.patch_discriminator import PatchDiscriminator
 from uad_models.networks.quantiser import Distance, Quantiser, Update
 from uad_models.networks.residual_vq import ResidualVQ
-from uad_models.scores import Residual, residual_map
+from uad_models.scores import Residual, check_residual, residual_map
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ class VQVAEConfig(MethodConfig):
     revive_below
         Share of the average use below which a code is placed anew, at least 0 and below 1.
     reconstruction_loss
-        ``"l1"`` or ``"l2"``.
+        ``"l1"`` (errors follow a Laplace distribution) or ``"l2"`` (a normal one).
+    predict_scale
+        Predict the error to expect at each voxel as well, and divide the residual by it.
     spectral_weight, adversarial_weight
         Weights of these terms, not negative; 0 leaves them out.
     residual
@@ -86,6 +90,7 @@ class VQVAEConfig(MethodConfig):
     commitment: float = 0.25
     revive_below: float = 0.03
     reconstruction_loss: Literal["l1", "l2"] = "l1"
+    predict_scale: bool = True
     spectral_weight: float = 0.0
     adversarial_weight: float = 0.0
     residual: Residual = "l1"
@@ -113,6 +118,7 @@ class VQVAEConfig(MethodConfig):
         for name in ("decay", "revive_below"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}: expected at least 0 and below 1, got {getattr(self, name)}")
+        check_residual(self.residual, scaled=self.predict_scale)
 
 
 class VQVAE(Method):
@@ -130,10 +136,16 @@ class VQVAE(Method):
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
             config={"channels": (16, 32, 64), "codes": 64, "code_dim": 32, "decay": 0.95},
-            train={"steps": 500, "batch_size": 16, "learning_rate": 2e-3},
+            train={"steps": 400, "batch_size": 16, "learning_rate": 2e-3, "validate_every": 200},
         ),
         "paper": Preset(
-            config={"channels": (128, 256, 256), "blocks": 3, "codes": 256, "code_dim": 64},
+            config={
+                "channels": (128, 256, 256),
+                "blocks": 3,
+                "codes": 256,
+                "code_dim": 64,
+                "predict_scale": False,
+            },
             train={"steps": 30000, "batch_size": 64, "learning_rate": 3e-4, "validate_every": 500},
         ),
     }
@@ -146,6 +158,7 @@ class VQVAE(Method):
             channels=config.channels,
             blocks=config.blocks,
             code_dim=config.code_dim,
+            out_channels=config.in_channels * (2 if config.predict_scale else 1),
         )
         self.quantiser = Quantiser(
             codes=config.codes,
@@ -176,9 +189,12 @@ class VQVAE(Method):
         if group == "discriminator":
             return self._discriminate(image, brain)
         quantised = self.quantiser(self.network.encode(image), generator=generator)
-        reconstruction = self.network.decode(quantised.vectors).float() * brain
-        error = brain_mean(magnitude(image - reconstruction, config.reconstruction_loss), brain)
-        loss = error + quantised.loss
+        reconstruction, scale = self._image_and_scale(self.network.decode(quantised.vectors))
+        reconstruction, norm = reconstruction * brain, config.reconstruction_loss
+        difference = image - reconstruction
+        error = brain_mean(magnitude(difference, norm), brain)
+        fit = error if scale is None else brain_mean(negative_log_likelihood(difference, scale, norm), brain)
+        loss = fit + quantised.loss
         if config.spectral_weight:
             loss = loss + config.spectral_weight * spectral_distance(image, reconstruction)
         if config.adversarial_weight and self.training:  # validations are not judged by an opponent that moves
@@ -212,8 +228,8 @@ class VQVAE(Method):
         """
         return self.quantiser.nearest(self.network.encode(x))
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Return the images of codes.
+    def decode(self, codes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the images of codes and the error to expect.
 
         Parameters
         ----------
@@ -222,23 +238,50 @@ class VQVAE(Method):
 
         Returns
         -------
-        Tensor
+        reconstruction : Tensor
             ``(b, c, *s)`` float32, not yet cut to a brain.
+        scale : Tensor or None
+            ``(b, c, *s)`` float32, positive; None without ``predict_scale``.
         """
-        return self.network.decode(self.quantiser.lookup(codes).movedim(-1, 1)).float()
+        return self._image_and_scale(self.network.decode(self.quantiser.lookup(codes).movedim(-1, 1)))
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the decoded codes; see `Method.reconstruct`."""
-        return self.decode(self.codes(x)) * brain_of(x)
+        return self.decode(self.codes(x))[0] * brain_of(x)
 
     def anomaly_map(self, x: Tensor) -> Tensor:
-        """Return the residual; see `Method.anomaly_map`."""
-        return residual_map(x, self.reconstruct(x), self.config.residual)
+        """Return the residual, in expected errors where they are predicted; see `Method.anomaly_map`."""
+        return self.residual(x, self.codes(x))
+
+    def residual(self, x: Tensor, codes: Tensor) -> Tensor:
+        """Return the difference between images and what codes decode to, in expected errors where they are predicted.
+
+        Parameters
+        ----------
+        x
+            ``(b, c, *s)``, 0 outside the brain.
+        codes
+            ``(b, *grid)`` int64: those of the images, or others.
+
+        Returns
+        -------
+        Tensor
+            ``(b, 1, *s)`` float32, 0 outside the brain.
+        """
+        reconstruction, scale = self.decode(codes)
+        return residual_map(x, reconstruction, self.config.residual, scale=scale)
+
+    def _image_and_scale(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Part the decoder's output ``(b, c or 2 c, *s)``."""
+        if not self.config.predict_scale:
+            return output.float(), None
+        reconstruction, raw = output.float().chunk(2, dim=1)
+        return reconstruction, softplus(raw) + SMALLEST_SCALE
 
     def _discriminate(self, image: Tensor, brain: Tensor) -> dict[str, Tensor]:
         """Return the hinge loss of the discriminator; the codebook does not move."""
         with torch.no_grad():
-            made = self.decode(self.codes(image)) * brain
+            made = self.decode(self.codes(image))[0] * brain
         real, fake = self.discriminator(image).float(), self.discriminator(made).float()
         return {"loss": relu(1 - real).mean() + relu(1 + fake).mean()}
 

@@ -24,6 +24,7 @@ Deviations and choices
   are less likely than chance are unlikely. No test image is ever looked at for it.
 - One network is told its order, instead of one network per order; one name in ``orderings`` gives the latter.
 - Only codes whose part of the image holds brain can be unlikely.
+- With ``predict_scale``, on but in preset ``paper``, residuals are in the errors to expect of what was drawn.
 - ``score_of="sequence"``, the paper's score of a whole image, is the negative log likelihood of the codes inside the
   brain, in bits per code, averaged over orders. It finds scans of another kind; a small lesion may change no code. The
   default is therefore what every other method has, the distance to the healed image.
@@ -45,7 +46,6 @@ from uad_data.errors import InputError
 from uad_models.gaussian import gaussian_mean
 from uad_models.method import Preset, brain_of, unknown_name
 from uad_models.methods.vqvae import VQVAE, VQVAEConfig
-from uad_models.scores import residual_map
 from uad_models.sequence.orderings import ORDERINGS
 from uad_models.sequence.prior import POSITIONS, CodePrior
 from uad_models.sequence.sampling import resample
@@ -66,7 +66,7 @@ class VQVAETransformerConfig(VQVAEConfig):
     Parameters
     ----------
     in_channels, size, channels, blocks, codes, code_dim, codebook_update, distance, decay, commitment, revive_below, \
-reconstruction_loss, spectral_weight, adversarial_weight, residual
+reconstruction_loss, predict_scale, spectral_weight, adversarial_weight, residual
         See `VQVAEConfig`.
     width, depth, heads
         Of the transformer; ``width`` a multiple of ``2 * heads``.
@@ -82,6 +82,8 @@ reconstruction_loss, spectral_weight, adversarial_weight, residual
         Draw among so many of the likeliest codes; None among all.
     healthy_quantile
         Share of healthy codes that count as unlikely, above 0 and below 1.
+    outside
+        What counts of the residual where no code is unlikely, from 0 (the paper) to 1 (as much as where one is).
     map_of
         ``"healed"``: the whole chain; ``"masked"``: the VQ-VAE's residual where codes are unlikely; ``"residual"``:
         the VQ-VAE's residual; ``"likelihood"``: the codes' negative log likelihood in nats, enlarged.
@@ -97,7 +99,8 @@ reconstruction_loss, spectral_weight, adversarial_weight, residual
     samples: int = 4
     temperature: float = 1.0
     top_k: int | None = None
-    healthy_quantile: float = 0.02
+    healthy_quantile: float = 0.005
+    outside: float = 0.0
     map_of: Literal["healed", "masked", "residual", "likelihood"] = "healed"
     score_of: Literal["distance", "sequence"] = "distance"
 
@@ -124,6 +127,8 @@ reconstruction_loss, spectral_weight, adversarial_weight, residual
             raise InputError(f"temperature: expected above 0, got {self.temperature}")
         if self.top_k is not None and self.top_k < 1:
             raise InputError(f"top_k: expected at least 1 or None, got {self.top_k}")
+        if not 0 <= self.outside <= 1:
+            raise InputError(f"outside: expected 0 to 1, got {self.outside}")
         if not 0 < self.healthy_quantile < 1:
             raise InputError(f"healthy_quantile: expected above 0 and below 1, got {self.healthy_quantile}")
 
@@ -176,7 +181,7 @@ class VQVAETransformer(VQVAE):
                 "depth": 4,
                 "heads": 4,
             },
-            train={"steps": 500, "batch_size": 16, "learning_rate": 2e-3},
+            train={"steps": 400, "batch_size": 16, "learning_rate": 2e-3, "validate_every": 200},
         ),
         "paper": Preset(
             config={
@@ -184,6 +189,7 @@ class VQVAETransformer(VQVAE):
                 "blocks": 3,
                 "codes": 256,
                 "code_dim": 64,
+                "predict_scale": False,
                 "width": 256,
                 "depth": 8,
                 "heads": 8,
@@ -271,6 +277,26 @@ class VQVAETransformer(VQVAE):
         likelihood = self.prior.log_likelihood(self.prior.sequences(rows, which), which)
         return self.prior.grids(likelihood, which).unflatten(0, (len(codes), -1))
 
+    def unlikely(self, x: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how likely codes are, and which are less so than `threshold` and stand for brain.
+
+        Parameters
+        ----------
+        x
+            ``(b, c, *s)``, 0 outside the brain.
+        codes
+            ``(b, *grid)`` int64.
+
+        Returns
+        -------
+        log_likelihood : Tensor
+            ``(b, o, *grid)`` float32, in nats, per order.
+        unlikely : Tensor
+            ``(b, o, *grid)`` bool.
+        """
+        likelihood = self.log_likelihood(codes)
+        return likelihood, (likelihood < self.threshold()) & self._in_brain(brain_of(x)).unsqueeze(1)
+
     def heal(self, x: Tensor) -> Healing:
         """Draw unlikely codes anew.
 
@@ -285,8 +311,7 @@ class VQVAETransformer(VQVAE):
             Codes before and after, and what was drawn.
         """
         config, codes = self.config, self.codes(x)
-        likelihood = self.log_likelihood(codes)
-        unlikely = (likelihood < self.threshold()) & self._in_brain(brain_of(x)).unsqueeze(1)
+        likelihood, unlikely = self.unlikely(x, codes)
         rows, which = self._in_all_orders(codes)
         orders, length = self.prior.orders.shape
         generator = torch.Generator().manual_seed(SAMPLING_SEED)
@@ -302,7 +327,8 @@ class VQVAETransformer(VQVAE):
                 top_k=config.top_k,
             )
             for some, change, their in zip(
-                *(each.split(self._rows_at_a_time()) for each in (rows, unlikely.flatten(0, 1), which)), strict=True
+                *(each.split(self._rows_at_a_time(x.device)) for each in (rows, unlikely.flatten(0, 1), which)),
+                strict=True,
             )
         ]
         drawn = torch.cat(healed).flatten(0, 1)
@@ -319,26 +345,26 @@ class VQVAETransformer(VQVAE):
         healed = self.heal(x).healed
         total = torch.zeros_like(x, dtype=torch.float32)
         for codes in healed.flatten(1, 2).unbind(1):
-            total += self.decode(codes)
+            total += self.decode(codes)[0]
         return total / healed.shape[1:3].numel() * brain_of(x)
 
     def anomaly_map(self, x: Tensor) -> Tensor:
         """Return the map that ``map_of`` names; see this file's head and `Method.anomaly_map`."""
-        config, kind = self.config, self.config.map_of
+        kind = self.config.map_of
         if kind == "residual":
-            return residual_map(x, self.decode(self.codes(x)), config.residual)
+            return self.residual(x, self.codes(x))
         if kind == "likelihood":
             unlikely = -self.log_likelihood(self.codes(x)).mean(dim=1, keepdim=True)
             return functional.interpolate(unlikely, x.shape[2:], mode=_LINEAR[x.ndim - 2]) * brain_of(x)
-        healing = self.heal(x)
-        weights = functional.interpolate(healing.unlikely.float(), x.shape[2:], mode="nearest")
-        weights = gaussian_mean(weights, dims=x.ndim - 2, sigma=config.size_multiple / 2)
         if kind == "masked":
-            return residual_map(x, self.decode(healing.codes), config.residual) * weights.mean(dim=1, keepdim=True)
+            codes = self.codes(x)
+            return self.residual(x, codes) * self._weights(self.unlikely(x, codes)[1], x).mean(dim=1, keepdim=True)
+        healing = self.heal(x)
+        weights = self._weights(healing.unlikely, x)
         total = torch.zeros_like(weights[:, :1])
         for order in range(weights.shape[1]):
             for codes in healing.healed[:, order].unbind(1):
-                total += residual_map(x, self.decode(codes), config.residual) * weights[:, order : order + 1]
+                total += self.residual(x, codes) * weights[:, order : order + 1]
         return total / healing.healed.shape[1:3].numel()
 
     def anomaly_score(self, x: Tensor) -> Tensor:
@@ -405,8 +431,18 @@ class VQVAETransformer(VQVAE):
         """Which codes stand for a part of the image that holds brain, ``(b, *grid)`` bool."""
         return _MAX_POOL[brain.ndim - 2](brain.float(), self.config.grid)[:, 0] > 0
 
-    def _rows_at_a_time(self) -> int:
-        """How many sequences to draw together, so that their samples' keys and values stay below `ROWS_MEMORY`."""
+    def _weights(self, unlikely: Tensor, x: Tensor) -> Tensor:
+        """Enlarge ``(b, o, *grid)`` bool to the image's size and smooth, ``(b, o, *s)``, from ``outside`` to 1."""
+        enlarged = functional.interpolate(unlikely.float(), x.shape[2:], mode="nearest")
+        smooth = gaussian_mean(enlarged, dims=x.ndim - 2, sigma=self.config.size_multiple / 2)
+        return self.config.outside + (1 - self.config.outside) * smooth
+
+    def _rows_at_a_time(self, device: torch.device) -> int:
+        """How many sequences to draw together.
+
+        On a CPU one: sequences drawn together wait for every place that is drawn in any of them, and few are. Elsewhere
+        as many as keep the samples' keys and values below `ROWS_MEMORY`.
+        """
         config = self.config
         one = 2 * 4 * config.depth * config.width * math.prod(config.grid) * config.samples
-        return max(ROWS_MEMORY // one, 1)
+        return 1 if device.type == "cpu" else max(ROWS_MEMORY // one, 1)

@@ -58,9 +58,20 @@ class ResidualVQ(nn.Module):
         Residual blocks at the coarsest level, on either way.
     code_dim
         Length of the vectors.
+    out_channels
+        Of what is decoded; as many as of the image where None.
     """
 
-    def __init__(self, *, dims: int, in_channels: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> None:
+    def __init__(
+        self,
+        *,
+        dims: int,
+        in_channels: int,
+        channels: tuple[int, ...],
+        blocks: int,
+        code_dim: int,
+        out_channels: int | None = None,
+    ) -> None:
         super().__init__()
         convolution, transposed = CONVOLUTION[dims], TRANSPOSED[dims]
         self.memory_format = CHANNELS_LAST[dims]
@@ -75,7 +86,7 @@ class ResidualVQ(nn.Module):
             convolution(width, code_dim, kernel_size=1),
         )
         up: list[nn.Module] = []
-        for inside, outside in itertools.pairwise((*channels[::-1], in_channels)):
+        for inside, outside in itertools.pairwise((*channels[::-1], out_channels or in_channels)):
             up += [nn.ReLU(), transposed(inside, outside, kernel_size=4, stride=2, padding=1)]
         self.decoder = nn.Sequential(
             convolution(code_dim, width, kernel_size=3, padding=1),
@@ -109,6 +120,6 @@ class ResidualVQ(nn.Module):
         Returns
         -------
         Tensor
-            ``(b, c, *s)``.
+            ``(b, out_channels, *s)``.
         """
         return self.decoder(vectors.contiguous(memory_format=self.memory_format))

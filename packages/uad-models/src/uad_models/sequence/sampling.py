@@ -135,7 +135,7 @@ class _CachedDecoder:
             _Layer(
                 attention_norm=_gain(attention_norm),
                 to_qkv=torch.cat([attention.to_q.weight, attention.to_k.weight, attention.to_v.weight]),
-                to_out=attention.to_out.weight,
+                to_out=_projection(attention.to_out, _gain(attention_norm)),
                 feed_norm=_gain(feed_norm),
                 widen=feed[0],
                 narrow=feed[1],
@@ -193,6 +193,11 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         return scaled_dot_product_attention(queries, keys, values, is_causal=new > 1)
     seen = torch.ones(new, every, dtype=torch.bool, device=keys.device).tril(every - new)
     return scaled_dot_product_attention(queries, keys, values, attn_mask=seen)
+
+
+def _projection(layer: nn.Module, gain: Tensor) -> Tensor:
+    """Return the weight behind the heads, which x-transformers leaves out for one head, which has the full width."""
+    return layer.weight if isinstance(layer, nn.Linear) else torch.eye(len(gain), device=gain.device)
 
 
 def _gain(norm: Any) -> Tensor:
