@@ -15,7 +15,7 @@ from uad_eval.experiment import (
     ExperimentSettings,
     MethodSpec,
     code_use,
-    made_up_test,
+    made_up_trial,
     run_experiment,
     sweep,
 )
@@ -67,7 +67,7 @@ def test_units_in_use_are_counted_over_healthy_validation_images(small: Experime
 
 
 def test_made_up_lesions_meet_the_same_people(small: Experiment) -> None:
-    made = made_up_test(small, VAE, count=3)
+    made = made_up_trial(small, VAE, count=3)
     assert made is not None
     samples = made.evaluation.samples
     slices = samples[samples["level"] == "slice"]
@@ -85,13 +85,13 @@ def test_made_up_lesions_meet_the_same_people(small: Experiment) -> None:
     assert sizes.min() > 0
     assert plots.png(plots.gallery(**made.shown))
     with pytest.raises(InputError, match="expected one of intensity"):
-        made_up_test(small, MethodSpec.parse("ae"))
+        made_up_trial(small, MethodSpec.parse("ae"))
 
 
 def test_a_sequence_without_a_prior_has_no_made_up_lesions(small: Experiment) -> None:
     store = small.store
     other = replace(store, spec=replace(store.spec, modalities=("petscan",)))
-    assert made_up_test(replace(small, stores=(other,)), VAE) is None
+    assert made_up_trial(replace(small, stores=(other,)), VAE) is None
 
 
 @pytest.mark.filterwarnings("default")  # the kernel's machinery, not ours

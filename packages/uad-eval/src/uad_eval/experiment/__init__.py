@@ -12,7 +12,7 @@ from uad_eval.experiment.fewer_people import fewer_people, run_with_fewer_people
 from uad_eval.experiment.finetuning import PRETRAINED, SCRATCH, Finetuned, FinetunePlan, run_finetuning
 from uad_eval.experiment.grid import Experiment, run_experiment
 from uad_eval.experiment.healing import codebook_use, healing_ablation, healing_steps
-from uad_eval.experiment.made_up_test import MadeUpTest, made_up_test
+from uad_eval.experiment.made_up_trial import MadeUpTrial, made_up_trial
 from uad_eval.experiment.map_variants import run_map_variants, with_settings
 from uad_eval.experiment.settings import ExperimentSettings, MethodSpec
 from uad_eval.experiment.sweep import sweep
@@ -27,7 +27,7 @@ __all__ = [
     "ExperimentSettings",
     "FinetunePlan",
     "Finetuned",
-    "MadeUpTest",
+    "MadeUpTrial",
     "MethodSpec",
     "SyntheticPlan",
     "case_arrays",
@@ -40,7 +40,7 @@ __all__ = [
     "fewer_people",
     "healing_ablation",
     "healing_steps",
-    "made_up_test",
+    "made_up_trial",
     "measured_lesions",
     "missed_cases",
     "open_cohort",

@@ -19,7 +19,7 @@ from uad_postproc import Context
 
 
 @dataclass(frozen=True)
-class MadeUpTest:
+class MadeUpTrial:
     """A method on made-up lesions.
 
     Parameters
@@ -35,7 +35,7 @@ class MadeUpTest:
     shown: dict[str, np.ndarray]
 
 
-def made_up_test(experiment: Experiment, method: MethodSpec, *, count: int = 4) -> MadeUpTest | None:
+def made_up_trial(experiment: Experiment, method: MethodSpec, *, count: int = 4) -> MadeUpTrial | None:
     """Make up lesions in the healthy test rows of slices, and score a method's first training on them.
 
     Parameters
@@ -49,7 +49,7 @@ def made_up_test(experiment: Experiment, method: MethodSpec, *, count: int = 4) 
 
     Returns
     -------
-    MadeUpTest or None
+    MadeUpTrial or None
         None for a sequence without a prior on lesions.
 
     Raises
@@ -102,4 +102,4 @@ def made_up_test(experiment: Experiment, method: MethodSpec, *, count: int = 4) 
         "truths": truths[chosen],
         "brain": brain,
     }
-    return MadeUpTest(Evaluation.concat([voxels, distances]), shown)
+    return MadeUpTrial(Evaluation.concat([voxels, distances]), shown)
