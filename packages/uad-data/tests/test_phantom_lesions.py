@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from uad_data.phantom.anatomy import build_anatomy
+from uad_data.phantom.cohort import make_subject
 from uad_data.phantom.contrast import paint
 from uad_data.phantom.lesions import INTENSITY, VOLUME_ML, add_lesion, draw_lesion
 
@@ -116,3 +117,8 @@ def test_a_lesion_stays_on_its_side(person, lesions):
     for kind in ("tumour", "stroke_acute", "stroke_chronic", "textured"):
         x = lesions[kind].anatomy.mni_x[lesions[kind].mask > 0]
         assert (x > 0).all() or (x < 0).all()
+
+
+def test_a_spot_at_the_edge_of_the_grid_is_cut_there():
+    # The spots of this person reach beyond the grid.
+    assert make_subject(23, spacing_mm=8.0).lesion.any()

@@ -249,7 +249,9 @@ def _ms(rng: np.random.Generator, anatomy: Anatomy, ml: float) -> Lesion:
     for site, r, a in zip(sites, radii, axes, strict=True):
         centre = np.unravel_index(site, anatomy.shape)
         reach = np.ceil(2.5 * r * a / anatomy.spacing).astype(int) + 1
-        box = tuple(slice(max(c - k, 0), c + k + 1) for c, k in zip(centre, reach, strict=True))
+        box = tuple(
+            slice(max(c - k, 0), min(c + k + 1, n)) for c, k, n in zip(centre, reach, anatomy.shape, strict=True)
+        )
         offset = [(g - c) * anatomy.spacing / s for g, c, s in zip(np.mgrid[box], centre, a, strict=True)]
         depth[box] = np.maximum(depth[box], r - np.sqrt(sum(o**2 for o in offset)))
         depth[centre] = np.maximum(depth[centre], 2.0)
