@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 
 from uad_models.sequence.orderings import ORDERINGS
 from uad_models.sequence.prior import POSITIONS, CodePrior
-from uad_models.sequence.sampling import draw, resample
+from uad_models.sequence.sampling import draw, resample, resample_unlikely
 
 CODES = 6
 
@@ -71,6 +71,46 @@ def test_cached_chunked_and_plain_sampling_agree(model, orders, samples, share, 
     arguments = (model, sequences, change, torch.tensor(orders), uniforms)
     found = resample(*arguments, temperature=temperature, top_k=top_k)
     assert torch.equal(found, plain(*arguments, temperature=temperature, top_k=top_k))
+
+
+@torch.no_grad()
+def plain_unlikely(model, sequences, may_change, which, uniforms, threshold, **options):
+    """All tokens pass for every place, which is judged by what was made of the places before."""
+    samples = uniforms.shape[1]
+    rows, which = sequences.repeat_interleave(samples, 0), which.repeat_interleave(samples)
+    may_change, drawn = may_change.repeat_interleave(samples, 0), []
+    for place in range(rows.shape[1]):
+        logits = model(rows, which)[:, place]
+        likelihood = logits.log_softmax(1).gather(1, rows[:, place, None])[:, 0]
+        drawn.append((likelihood < threshold) & may_change[:, place])
+        code = draw(logits, uniforms.flatten(0, 1)[:, place], **options)
+        rows[:, place] = torch.where(drawn[-1], code, rows[:, place])
+    return rows.view(uniforms.shape), torch.stack(drawn, dim=1).view(uniforms.shape)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    model=st.sampled_from(list(PRIORS.values())),
+    orders=st.lists(st.integers(0, len(ORDERINGS) - 1), min_size=1, max_size=4),
+    samples=st.integers(1, 3),
+    share=st.sampled_from([0.0, 0.5, 1.0]),
+    threshold=st.sampled_from([-9.0, -3.0, -1.0, 0.5]),
+    top_k=st.sampled_from([None, 3]),
+    seed=st.integers(0, 2**16),
+)
+def test_codes_judged_by_those_healed_before_them_agree_with_the_plain_loop(
+    model, orders, samples, share, threshold, top_k, seed
+):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(orders), model.orders.shape[1])
+    sequences = torch.randint(CODES, shape, generator=generator)
+    may_change = torch.rand(shape, generator=generator) < share
+    uniforms = torch.rand(len(orders), samples, shape[1], generator=generator)
+    arguments = (model, sequences, may_change, torch.tensor(orders), uniforms, torch.tensor(threshold))
+    codes, drawn = resample_unlikely(*arguments, top_k=top_k)
+    expected, places = plain_unlikely(*arguments, top_k=top_k)
+    assert torch.equal(drawn, places)
+    assert torch.equal(codes, expected)
 
 
 @pytest.mark.parametrize("order", range(len(ORDERINGS)), ids=ORDERINGS)

@@ -103,25 +103,29 @@ def test_likelihoods_beyond_the_bins_are_counted_at_their_ends():
     assert method.healthy_counts.nonzero().flatten().tolist() == [0, BINS - 11, BINS - 1]
 
 
-def test_healing_draws_unlikely_codes_inside_the_brain_and_keeps_the_rest():
-    method, image = make().eval(), batch()["image"]
+@pytest.mark.parametrize("judged_by", ["own", "healed"])
+def test_healing_draws_unlikely_codes_inside_the_brain_and_keeps_the_rest(judged_by):
+    method, image = make(judged_by=judged_by).eval(), batch()["image"]
     with torch.no_grad():
         healing = method.heal(image)
     assert healing.healed.shape == (4, 2, 3, 4, 4)
     assert 0 < healing.unlikely.float().mean() < 1
     inside = torch.zeros(4, 4, dtype=torch.bool)
     inside[1:3, 1:] = True
-    assert torch.equal(healing.unlikely, (healing.log_likelihood < method.threshold()) & inside)
-    kept = ~healing.unlikely.unsqueeze(2).expand_as(healing.healed)
+    own = ((healing.log_likelihood < method.threshold()) & inside).unsqueeze(2).expand_as(healing.unlikely)
+    assert torch.equal(healing.unlikely, own) == (judged_by == "own")
+    assert not (healing.unlikely & ~inside).any()
+    kept = ~healing.unlikely
     assert torch.equal(healing.healed[kept], healing.codes[:, None, None].expand_as(healing.healed)[kept])
     assert (healing.healed != healing.codes[:, None, None]).any()
     assert (healing.healed[:, :, 0] != healing.healed[:, :, 1]).any()
 
 
-def test_how_many_rows_are_drawn_together_changes_nothing(monkeypatch):
-    method, image = make().eval(), batch()["image"]
+@pytest.mark.parametrize("judged_by", ["own", "healed"])
+def test_how_many_rows_are_drawn_together_changes_nothing(monkeypatch, judged_by):
+    method, image = make(judged_by=judged_by).eval(), batch()["image"]
     gpu = torch.device("cuda")
-    assert method._rows_at_a_time(image.device) == 1
+    assert (method._rows_at_a_time(image.device) == 1) == (judged_by == "own")
     assert method._rows_at_a_time(gpu) > 8
     with torch.no_grad():
         alone = method.heal(image).healed
@@ -138,9 +142,9 @@ def test_the_map_is_the_mean_of_weighted_residuals_in_expected_errors():
         healing, found = method.heal(image), method.anomaly_map(image)
         total = torch.zeros(4, 1, 16, 16)
         for order in range(2):
-            mask = healing.unlikely[:, order].float().repeat_interleave(4, 1).repeat_interleave(4, 2)
-            weight = vqvae_transformer.gaussian_mean(mask[:, None], dims=2, sigma=2.0)
             for sample in range(3):
+                mask = healing.unlikely[:, order, sample].float().repeat_interleave(4, 1).repeat_interleave(4, 2)
+                weight = vqvae_transformer.gaussian_mean(mask[:, None], dims=2, sigma=2.0)
                 made, scale = method.decode(healing.healed[:, order, sample])
                 total += residual_map(image, made, "l1", scale=scale) * weight / 6
     torch.testing.assert_close(found, total)

@@ -70,9 +70,9 @@ def healing_steps(experiment: Experiment, cases: Sequence[Case], *, method: str)
     -------
     dict of str to ndarray
         ``images``, ``reconstructions`` (of the VQ-VAE), ``surprises`` (negative log likelihood of each code, nats),
-        ``unlikely`` (share of the orders in which a code is drawn anew), ``maps``, ``truths`` and ``brain``, each
-        ``(n, h, w)``; ``healed`` ``(n, m, h, w)``, the samples of the first order decoded; and ``averages``
-        ``(n, h, w)``, the mean over all samples and orders.
+        ``unlikely`` (share of the draws, over samples and orders, in which a code is drawn anew), ``maps``, ``truths``
+        and ``brain``, each ``(n, h, w)``; ``healed`` ``(n, m, h, w)``, the samples of the first order decoded; and
+        ``averages`` ``(n, h, w)``, the mean over all samples and orders.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def healing_steps(experiment: Experiment, cases: Sequence[Case], *, method: str)
         "images": image,
         "reconstructions": model.decode(healing.codes)[0] * brain,
         "surprises": _enlarged(-healing.log_likelihood.mean(dim=1), image) * brain,
-        "unlikely": _enlarged(healing.unlikely.float().mean(dim=1), image) * brain,
+        "unlikely": _enlarged(healing.unlikely.float().mean(dim=(1, 2)), image) * brain,
         "averages": model.reconstruct(image),
         "maps": model.anomaly_map(image),
     }

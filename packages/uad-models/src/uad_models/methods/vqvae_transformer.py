@@ -22,6 +22,9 @@ Deviations and choices
   over all orders: each validation of the stage ``"prior"`` counts them anew, and the counts are saved with the weights.
   The paper's public code uses one likelihood, 0.005, for every codebook. Where nothing was validated yet, codes that
   are less likely than chance are unlikely. No test image is ever looked at for it.
+- ``judged_by="healed"``, the default but in preset ``paper``: a code is judged, and drawn anew, given the codes before
+  it as they were healed, in one go. In the paper (``"own"``) it is judged given the image's own codes, and a lesion's
+  first codes make the rest of it likely.
 - One network is told its order, instead of one network per order; one name in ``orderings`` gives the latter.
 - Only codes whose part of the image holds brain can be unlikely.
 - With ``predict_scale``, on but in preset ``paper``, residuals are in the errors to expect of what was drawn.
@@ -48,7 +51,7 @@ from uad_models.method import Preset, brain_of, unknown_name
 from uad_models.methods.vqvae import VQVAE, VQVAEConfig
 from uad_models.sequence.orderings import ORDERINGS
 from uad_models.sequence.prior import POSITIONS, CodePrior
-from uad_models.sequence.sampling import resample
+from uad_models.sequence.sampling import resample, resample_unlikely
 
 SAMPLING_SEED = 0
 LEAST = -25.0  # nats; a likelihood below 1e-10 counts as that
@@ -82,6 +85,9 @@ reconstruction_loss, predict_scale, spectral_weight, adversarial_weight, residua
         Draw among so many of the likeliest codes; None among all.
     healthy_quantile
         Share of healthy codes that count as unlikely, above 0 and below 1.
+    judged_by
+        What the likelihood of a code is given: ``"healed"``, the codes before it as far as they were healed, or
+        ``"own"`` (the paper), the image's own.
     outside
         What counts of the residual where no code is unlikely, from 0 (the paper) to 1 (as much as where one is).
     map_of
@@ -100,6 +106,7 @@ reconstruction_loss, predict_scale, spectral_weight, adversarial_weight, residua
     temperature: float = 1.0
     top_k: int | None = None
     healthy_quantile: float = 0.005
+    judged_by: Literal["healed", "own"] = "healed"
     outside: float = 0.0
     map_of: Literal["healed", "masked", "residual", "likelihood"] = "healed"
     score_of: Literal["distance", "sequence"] = "distance"
@@ -142,9 +149,9 @@ class Healing:
     codes
         ``(b, *grid)`` int64: the image's own.
     log_likelihood
-        ``(b, o, *grid)`` float32, in nats, per order.
+        ``(b, o, *grid)`` float32, in nats, per order, given the image's own codes.
     unlikely
-        ``(b, o, *grid)`` bool: which codes were drawn anew.
+        ``(b, o, m, *grid)`` bool: which codes were drawn anew, in each order and sample.
     healed
         ``(b, o, m, *grid)`` int64: the codes of each order and sample.
     """
@@ -190,6 +197,7 @@ class VQVAETransformer(VQVAE):
                 "codes": 256,
                 "code_dim": 64,
                 "predict_scale": False,
+                "judged_by": "own",
                 "width": 256,
                 "depth": 8,
                 "heads": 8,
@@ -316,24 +324,29 @@ class VQVAETransformer(VQVAE):
         orders, length = self.prior.orders.shape
         generator = torch.Generator().manual_seed(SAMPLING_SEED)
         uniforms = torch.rand(orders, config.samples, length, generator=generator).to(x.device)
-        healed = [
-            resample(
-                self.prior,
-                self.prior.sequences(some, their),
-                self.prior.sequences(change, their),
-                their,
-                uniforms[their],
-                temperature=config.temperature,
-                top_k=config.top_k,
-            )
-            for some, change, their in zip(
-                *(each.split(self._rows_at_a_time(x.device)) for each in (rows, unlikely.flatten(0, 1), which)),
-                strict=True,
-            )
-        ]
-        drawn = torch.cat(healed).flatten(0, 1)
-        grids = self.prior.grids(drawn, which.repeat_interleave(config.samples))
-        return Healing(codes, likelihood, unlikely, grids.view(len(x), orders, config.samples, *config.grid))
+        draws = {"temperature": config.temperature, "top_k": config.top_k}
+        own = config.judged_by == "own"
+        change = unlikely if own else self._in_brain(brain_of(x)).unsqueeze(1).expand_as(unlikely)
+        healed, drawn = [], []
+        together = self._rows_at_a_time(x.device)
+        for some, may, their in zip(
+            *(each.split(together) for each in (rows, change.flatten(0, 1), which)), strict=True
+        ):
+            given = (self.prior, self.prior.sequences(some, their), self.prior.sequences(may, their), their)
+            if own:
+                found = resample(*given, uniforms[their], **draws)
+                healed.append(found)
+                drawn.append(given[2].unsqueeze(1).expand_as(found))
+            else:
+                found, changed = resample_unlikely(*given, uniforms[their], self.threshold(), **draws)
+                healed.append(found)
+                drawn.append(changed)
+        each = which.repeat_interleave(config.samples)
+        shape = (len(x), orders, config.samples, *config.grid)
+        grids, places = (
+            self.prior.grids(torch.cat(found).flatten(0, 1), each).view(shape) for found in (healed, drawn)
+        )
+        return Healing(codes, likelihood, places, grids)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return what the map compares an image with: the mean healed image, or the VQ-VAE's; see `Method.reconstruct`.
@@ -360,12 +373,11 @@ class VQVAETransformer(VQVAE):
             codes = self.codes(x)
             return self.residual(x, codes) * self._weights(self.unlikely(x, codes)[1], x).mean(dim=1, keepdim=True)
         healing = self.heal(x)
-        weights = self._weights(healing.unlikely, x)
+        weights = self._weights(healing.unlikely.flatten(1, 2), x)
         total = torch.zeros_like(weights[:, :1])
-        for order in range(weights.shape[1]):
-            for codes in healing.healed[:, order].unbind(1):
-                total += self.residual(x, codes) * weights[:, order : order + 1]
-        return total / healing.healed.shape[1:3].numel()
+        for number, codes in enumerate(healing.healed.flatten(1, 2).unbind(1)):
+            total += self.residual(x, codes) * weights[:, number : number + 1]
+        return total / weights.shape[1]
 
     def anomaly_score(self, x: Tensor) -> Tensor:
         """Return the score that ``score_of`` names; see `Method.anomaly_score`."""
@@ -432,7 +444,7 @@ class VQVAETransformer(VQVAE):
         return _MAX_POOL[brain.ndim - 2](brain.float(), self.config.grid)[:, 0] > 0
 
     def _weights(self, unlikely: Tensor, x: Tensor) -> Tensor:
-        """Enlarge ``(b, o, *grid)`` bool to the image's size and smooth, ``(b, o, *s)``, from ``outside`` to 1."""
+        """Enlarge ``(b, n, *grid)`` bool to the image's size and smooth, ``(b, n, *s)``, from ``outside`` to 1."""
         enlarged = functional.interpolate(unlikely.float(), x.shape[2:], mode="nearest")
         smooth = gaussian_mean(enlarged, dims=x.ndim - 2, sigma=self.config.size_multiple / 2)
         return self.config.outside + (1 - self.config.outside) * smooth
@@ -440,9 +452,9 @@ class VQVAETransformer(VQVAE):
     def _rows_at_a_time(self, device: torch.device) -> int:
         """How many sequences to draw together.
 
-        On a CPU one: sequences drawn together wait for every place that is drawn in any of them, and few are. Elsewhere
-        as many as keep the samples' keys and values below `ROWS_MEMORY`.
+        On a CPU with ``judged_by="own"`` one: sequences drawn together wait for every place that is drawn in any of
+        them, and few are. Otherwise as many as keep the samples' keys and values below `ROWS_MEMORY`.
         """
         config = self.config
         one = 2 * 4 * config.depth * config.width * math.prod(config.grid) * config.samples
-        return 1 if device.type == "cpu" else max(ROWS_MEMORY // one, 1)
+        return 1 if device.type == "cpu" and config.judged_by == "own" else max(ROWS_MEMORY // one, 1)

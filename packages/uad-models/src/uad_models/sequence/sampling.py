@@ -87,6 +87,80 @@ def resample(
     return rows.view(uniforms.shape)
 
 
+@torch.no_grad()
+def resample_unlikely(
+    prior: CodePrior,
+    sequences: Tensor,
+    may_change: Tensor,
+    which: Tensor,
+    uniforms: Tensor,
+    threshold: Tensor,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Draw codes anew that are unlikely given all codes before them, kept or drawn.
+
+    A code is judged by what was made of those before it, so that a lesion's first codes, once drawn anew, no longer
+    make its other codes likely.
+
+    Parameters
+    ----------
+    prior
+        Of the codes.
+    sequences
+        ``(g, n)`` int64: codes in their order.
+    may_change
+        ``(g, n)`` bool: which may be drawn.
+    which
+        ``(g,)`` int64: the order of each sequence.
+    uniforms
+        ``(g, m, n)`` in [0, 1): the number that decides each draw.
+    threshold
+        Scalar, in nats: codes of a lower log likelihood are unlikely.
+    temperature, top_k
+        As `resample`.
+
+    Returns
+    -------
+    codes : Tensor
+        ``(g, m, n)`` int64.
+    drawn : Tensor
+        ``(g, m, n)`` bool: which were unlikely.
+
+    Notes
+    -----
+    All places of a sequence pass together; the first that is unlikely is drawn, and the sequence passes again. There
+    are as many passes as places drawn in one sequence, and one more; a sequence that is done passes no more.
+    """
+    g, m, n = uniforms.shape
+    rows = sequences.repeat_interleave(m, dim=0)
+    drawn = torch.zeros_like(rows, dtype=torch.bool)
+    orders, allowed = which.repeat_interleave(m), may_change.repeat_interleave(m, dim=0)
+    numbers, places = uniforms.flatten(0, 1), torch.arange(n, device=rows.device)
+    with torch.autocast(sequences.device.type, enabled=False):
+        logits, below = _judged(prior, sequences, which, threshold)
+        # Until its first draw a sequence is the same in all samples.
+        active = (below & may_change).any(dim=1).repeat_interleave(m).nonzero().flatten()
+        logits, below = logits[active // m], (below & may_change)[active // m]
+        while len(active):
+            place = below.to(torch.uint8).argmax(dim=1)
+            here = logits[torch.arange(len(active), device=rows.device), place]
+            rows[active, place] = draw(here, numbers[active, place], temperature=temperature, top_k=top_k)
+            drawn[active, place] = True
+            logits, below = _judged(prior, rows[active], orders[active], threshold)
+            below = below & allowed[active] & (places > place.unsqueeze(1))
+            going = below.any(dim=1)
+            active, below, logits = active[going], below[going], logits[going]
+    return rows.view(g, m, n), drawn.view(g, m, n)
+
+
+def _judged(prior: CodePrior, rows: Tensor, which: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits of every code ``(r, n, k)``, and which codes are less likely than a threshold ``(r, n)``."""
+    logits = prior(rows, which).float()
+    return logits, logits.log_softmax(dim=-1).gather(-1, rows.unsqueeze(-1)).squeeze(-1) < threshold
+
+
 def draw(logits: Tensor, uniforms: Tensor, *, temperature: float = 1.0, top_k: int | None = None) -> Tensor:
     """Draw a code per row: the first whose cumulated probability exceeds the uniform number.
 
