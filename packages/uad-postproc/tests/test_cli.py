@@ -5,9 +5,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from uad_postproc import Context, list_pipelines
+from uad_postproc import Context, Pipeline, list_pipelines
 from uad_postproc.cli import main
-from uad_postproc.pipelines import pipeline
+from uad_postproc.pipelines import PIPELINES, pipeline
+from uad_postproc.steps import Otsu
 
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])
 SHAPE = (24, 22, 12)
@@ -119,6 +120,36 @@ def test_fit_with_labels(scan, validation, tmp_path, capsys):
         (validation / f"a_{part}.nii.gz").unlink()
     assert main(arguments) == 0
     assert "threshold 0.15," in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", list_pipelines())
+@pytest.mark.parametrize("slices", [[], ["--slices"]])
+def test_every_pipeline_fits_and_applies(name, slices, scan, validation, tmp_path, capsys):
+    write(validation / "a_lesion.nii.gz", np.zeros((10, 11, 12), np.uint8))
+    out = tmp_path / "mask.nii.gz"
+    arguments = ["--fit", str(validation), scan[0], "--brain", scan[1], "--out", str(out), *slices]
+    assert main(["apply", "--pipeline", name, *arguments]) == 0
+    mask = read(out) > 0
+    assert not mask[~scan[3]].any()
+    assert mask.any()
+    assert ("needs no fit" in capsys.readouterr().err) == (name == "context_vae")
+
+
+def test_a_pipeline_that_needs_no_fit_runs_without_one(scan, tmp_path, capsys):
+    out = tmp_path / "mask.nii.gz"
+    assert main(["apply", "--pipeline", "context_vae", scan[0], "--brain", scan[1], "--out", str(out)]) == 0
+    expected = pipeline("context_vae").mask(scan[2][None], Context(scan[3][None], (1, 1, 2)))[0]
+    assert expected.any()
+    np.testing.assert_array_equal(read(out), expected)
+    assert f"{out}: threshold 0.5," in capsys.readouterr().out
+
+
+def test_a_threshold_of_the_maps_own_is_said(scan, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(PIPELINES, "otsu", Pipeline("otsu", (Otsu(),)))
+    out = tmp_path / "mask.nii.gz"
+    assert main(["apply", "--pipeline", "otsu", scan[0], "--brain", scan[1], "--out", str(out)]) == 0
+    assert "threshold of the map's own," in capsys.readouterr().out
+    np.testing.assert_array_equal(read(out), Otsu().apply(scan[2][None], Context(scan[3][None]))[0])
 
 
 def changed(array, index, value):

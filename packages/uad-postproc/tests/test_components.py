@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from uad_postproc import Context, InputError
-from uad_postproc.steps import SmallObjectRemoval
+from uad_postproc.steps import LargestComponents, SmallObjectRemoval
+from uad_postproc.steps.components import label
 
 
 def sizes(mask):
@@ -73,3 +75,60 @@ def test_one_positive_size_is_needed(settings):
 def test_unknown_connectivity():
     with pytest.raises(InputError, match=r"connectivity.*'edge'"):
         SmallObjectRemoval(min_voxels=1, connectivity="edge")
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 41), (2, 16, 17, 18)])
+@pytest.mark.parametrize("connectivity", ["full", "face"])
+def test_labels_and_sizes_equal_scipy(shape, connectivity, rng):
+    mask = rng.random(shape) < 0.3
+    ndim = len(shape) - 1
+    structure = ndimage.generate_binary_structure(ndim, ndim if connectivity == "full" else 1)
+    context = Context(np.ones(shape, bool))
+    for i, item in enumerate(mask):
+        expected, count = ndimage.label(item, structure)
+        labels = label(item, connectivity)
+        assert len({*zip(labels.ravel().tolist(), expected.ravel().tolist(), strict=True)}) == count + 1
+        sizes = ndimage.sum_labels(item, expected, np.arange(count + 1))
+        kept = SmallObjectRemoval(min_voxels=5, connectivity=connectivity).apply(mask, context)[i]
+        np.testing.assert_array_equal(kept, (sizes >= 5)[expected])
+        largest = LargestComponents(k=3, connectivity=connectivity).apply(mask, context)[i]
+        order = np.argsort(-sizes[1:], kind="stable")[:3] + 1
+        assert largest.sum() == sizes[order].sum()
+        assert np.unique(expected[largest]).size == 3
+
+
+def test_any_memory_order(rng):
+    volume = (rng.random((12, 14, 16)) < 0.4).transpose(2, 0, 1)[None, ::-1]
+    context = Context(np.ones(volume.shape, bool))
+    for step in (SmallObjectRemoval(min_voxels=4, connectivity="face"), LargestComponents()):
+        np.testing.assert_array_equal(step.apply(volume, context), step.apply(volume.copy(), context))
+
+
+def test_largest_components_of_each_item_and_the_first_of_equals():
+    mask = np.zeros((2, 6, 12), bool)
+    mask[0, 0, :2] = mask[0, 2, :4] = mask[0, 5, 4:6] = True
+    mask[1, 3, 3] = True
+    context = Context(np.ones(mask.shape, bool))
+    one, two, many = (LargestComponents(k=k).apply(mask, context) for k in (1, 2, 9))
+    assert sizes(one) == [4, 1]
+    assert one[0, 2, :4].all()
+    assert two[0, 0, :2].all()
+    assert not two[0, 5].any()
+    np.testing.assert_array_equal(many, mask)
+
+
+@pytest.mark.parametrize("settings", [{"k": 0}, {"k": 1.5}, {"k": True}, {"connectivity": "edge"}])
+def test_largest_components_checks_its_settings(settings):
+    with pytest.raises(InputError, match=r"LargestComponents: (k|connectivity): expected"):
+        LargestComponents(**settings)
+
+
+def test_labels_equal_scipy_in_many_shapes(rng):
+    for ndim, top in ((2, 40), (3, 9)) * 40:
+        item = rng.random(rng.integers(1, top, ndim)) < rng.choice([0.1, 0.3, 0.6])
+        for connectivity, reach in (("full", ndim), ("face", 1)):
+            expected, count = ndimage.label(item, ndimage.generate_binary_structure(ndim, reach))
+            labels = label(item, connectivity)
+            assert labels.shape == item.shape
+            pairs = {*zip(labels.ravel().tolist(), expected.ravel().tolist(), strict=True)} | {(0, 0)}
+            assert len(pairs) == count + 1 == labels.max() + 1

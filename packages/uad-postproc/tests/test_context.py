@@ -26,11 +26,12 @@ def test_rows_cuts_every_array():
     brain = np.zeros((3, 4, 5), bool)
     brain[1] = True
     image = np.arange(3)[:, None, None, None] * np.ones((3, 2, 4, 5))
-    part = Context(brain, (1, 2), image=image, reconstruction=-image).rows(slice(1, 2))
+    part = Context(brain, (1, 2), image=image, reconstruction=-image, prior=image[:, 0]).rows(slice(1, 2))
     assert part.brain.shape == (1, 4, 5)
     assert part.brain.all()
     assert part.spacing == (1, 2)
     assert (part.image == 1).all()
+    assert (part.prior == np.ones((1, 4, 5))).all()
     assert (part.reconstruction == -1).all()
 
 

@@ -15,9 +15,20 @@ SETTINGS = {
     "FixedThreshold": {"value": 0.6},
     "HealthyQuantile": {"false_positive_rate": 0.1, "value": 0.6},
     "BestDice": {"value": 0.6},
+    "HealthySigma": {"value": 0.6},
+    "Hysteresis": {"value": 0.8, "low": 0.6},
+    "HealthyPValue": {"values": (0.2, 0.5, 0.9), "levels": (0.0, 1.0, 3.0)},
     "SmallObjectRemoval": {"min_ml": 0.03},
 }
-NOT_IDEMPOTENT = {"MedianFilter", "MajorityFilter"}
+NOT_IDEMPOTENT = {
+    "MedianFilter",
+    "MajorityFilter",
+    "GaussianFilter",
+    "GaussianMixture",
+    "HealthyPValue",
+    "SymmetryPrior",
+    "AtlasPrior",
+}
 SHAPES = [(3, 18, 20), (2, 9, 10, 11)]
 
 
@@ -31,7 +42,8 @@ def context(shape, rng, *, empty=False):
         brain[(slice(None), *(slice(2, -2) for _ in shape[1:]))] = True
         brain &= rng.random(shape) < 0.95
     thickness = 4.0 if len(shape) == 3 else None
-    return Context(brain, (2.0, 1.0, 1.5)[: len(shape) - 1], slice_thickness=thickness)
+    spacing = (2.0, 1.0, 1.5)[: len(shape) - 1]
+    return Context(brain, spacing, slice_thickness=thickness, prior=rng.random(shape))
 
 
 def arrays(step, shape, rng, ctx):

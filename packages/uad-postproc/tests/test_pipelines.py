@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from uad_postproc import Context, InputError, list_pipelines
 from uad_postproc.pipelines import pipeline
@@ -59,4 +60,56 @@ def test_lambert_chooses_from_its_grid(scans):
 def test_unknown_name_gives_the_nearest():
     with pytest.raises(InputError, match="unknown pipeline 'poster2032'; did you mean 'poster2023'"):
         pipeline("poster2032")
-    assert list_pipelines() == ["poster2023", "lambert2021"]
+    assert list_pipelines() == [
+        "poster2023",
+        "lambert2021",
+        "context_vae",
+        "kascenas2022",
+        "thesis_ct",
+        "pinaya2022",
+    ]
+
+
+def steps_of(name):
+    return [type(step).__name__ for step in pipeline(name).steps]
+
+
+def test_context_vae_is_what_the_paper_lists():
+    names = ["MinMaxResidual", "GaussianMixture", "FixedThreshold", "Closing", "SmallObjectRemoval"]
+    assert steps_of("context_vae") == names
+    mixture = pipeline("context_vae").steps[1]
+    assert (mixture.components, mixture.lesion) == (3, "brightest")
+    assert not pipeline("context_vae").needs_fit
+
+
+def test_context_vae_needs_no_validation_data_and_no_common_range(scans):
+    maps, context, lesion = scans
+    image = np.where(context.brain, 0.5 + 0.4 * np.sin(np.arange(64) / 9), 0) * np.ones((6, 1, 1))
+    reconstruction = image.copy()
+    image = np.where(lesion, image - 0.4, image) + 0.03 * np.random.default_rng(1).standard_normal(maps.shape)
+    image[:, 32, 32] = image[0][context.brain[0]].min() - 0.4  # one dark voxel: equal ranges but for the scale
+    reconstruction[:, 32, 32] = image[:, 32, 32]
+    context = Context(context.brain, image=image, reconstruction=100 + 50 * reconstruction)
+    mask = pipeline("context_vae").mask(maps, context)
+    assert 2 * (mask & lesion)[3:].sum() / (mask[3:].sum() + lesion[3:].sum()) > 0.9
+
+
+def test_kascenas_erodes_by_a_window_of_five(rng):
+    brain = ndimage.gaussian_filter(rng.random((2, 40, 40)), (0, 3, 3)) > 0.49
+    erosion = pipeline("kascenas2022").steps[1]
+    window = ndimage.binary_erosion(brain, np.ones((1, 5, 5), bool), border_value=1)
+    np.testing.assert_array_equal(erosion.apply(brain, Context(brain)), window)
+    assert steps_of("kascenas2022") == ["Residual", "BrainErosion", "MedianFilter", "BestDice", "SmallObjectRemoval"]
+
+
+def test_thesis_and_pinaya_differ_in_whose_residual_it_is(scans):
+    maps, context, _ = scans
+    image = np.random.default_rng(1).random(maps.shape)
+    other = Context(context.brain, image=image, reconstruction=image**2)
+    thesis, pinaya = pipeline("thesis_ct"), pipeline("pinaya2022")
+    np.testing.assert_allclose(thesis.score(maps, other), np.abs(image - image**2) * context.brain, atol=1e-6)
+    np.testing.assert_allclose(pinaya.score(maps, other), maps * context.brain, rtol=1e-6)
+    assert (steps_of("thesis_ct"), steps_of("pinaya2022")) == (
+        ["Residual", "HealthyQuantile"],
+        ["HealthyQuantile", "Opening", "Closing"],
+    )

@@ -9,12 +9,13 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 def test_python_snippets_run():
     snippets = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(snippets) == 2
+    assert len(snippets) == 3
     names = {}
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), names)
     assert names["masks"][10:].any()
     assert not names["masks"][:10].any()
+    assert names["fused"][names["lesion"]].mean() > 2 * names["fused"][names["brain"] & ~names["lesion"]].mean()
 
 
 def test_commands_parse():

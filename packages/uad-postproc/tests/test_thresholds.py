@@ -10,6 +10,7 @@ from uad_postproc.steps import (
     BestDice,
     FixedThreshold,
     HealthyQuantile,
+    HealthySigma,
     LabelFitted,
     Threshold,
 )
@@ -48,6 +49,15 @@ def test_healthy_quantile_leaves_lesions_out(validation):
     assert HealthyQuantile(0.05).fit(scores, lesion).value < HealthyQuantile(0.05).fit(scores).value
 
 
+def test_healthy_sigma_is_mean_plus_k_standard_deviations(validation):
+    scores, lesion = validation
+    healthy = scores[~lesion].astype(np.float64)
+    assert HealthySigma(2).fit(scores, lesion).value == pytest.approx(healthy.mean() + 2 * healthy.std())
+    assert HealthySigma().fit(scores[~lesion]).value == pytest.approx(healthy.mean() + 3 * healthy.std())
+    with pytest.raises(InputError, match="HealthySigma: no healthy voxel"):
+        HealthySigma().fit(scores[:0])
+
+
 def test_best_dice_on_a_grid_equals_brute_force(validation):
     scores, lesion = validation
     grid = tuple(np.linspace(0, 1.6, 33))
@@ -82,6 +92,10 @@ def test_only_label_fitted_thresholds_need_labels():
     assert {step.__name__: step.needs_labels for step in thresholds} == {
         "FixedThreshold": False,
         "HealthyQuantile": False,
+        "HealthySigma": False,
+        "Hysteresis": False,
+        "Otsu": False,
+        "Yen": False,
         "BestDice": True,
     }
     assert all(step.needs_labels == issubclass(step, LabelFitted) for step in thresholds)
@@ -114,6 +128,7 @@ def test_nothing_to_fit_on():
         lambda: HealthyQuantile(1.0),
         lambda: HealthyQuantile(-0.1),
         lambda: HealthyQuantile("0.1"),
+        lambda: HealthySigma(float("inf")),
         lambda: BestDice(grid=()),
         lambda: BestDice(grid=(0.1, float("inf"))),
     ],

@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "apply",
         help="turn an anomaly map into a mask",
         description="Turn an anomaly map into a mask on the map's own grid. The threshold is either given, or fitted "
-        "on a folder of validation scans that are not among those you report on.",
+        "on a folder of validation scans that are not among those you report on, or not needed by the pipeline.",
         epilog="example: uad-postproc apply --pipeline poster2023 --threshold 0.12 scan_map.nii.gz "
         "--brain scan_brain.nii.gz --out scan_mask.nii.gz",
     )
@@ -72,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="VAL_DIR",
         help="fit the pipeline's own threshold on a folder that holds ID_map.nii.gz, ID_brain.nii.gz and, where there "
-        "are labels, ID_lesion.nii.gz; scans without labels count as healthy",
+        "are labels, ID_lesion.nii.gz; scans without labels count as healthy; nothing is fitted where the pipeline "
+        "needs no fit",
     )
     apply.add_argument(
         "--brain",
@@ -93,6 +94,7 @@ def _list(_: argparse.Namespace) -> None:
     """Print every pipeline with its steps and settings."""
     for made in PIPELINES.values():
         labels = "needs lesion labels to fit" if made.needs_labels else "needs no lesion labels"
+        labels += "" if made.needs_fit else ", needs no fit"
         print(f"{made.name}: {made.description} ({labels})")
         for step in made.steps:
             settings = {name: value for name, value in step_settings(step).items() if value is not None}
@@ -103,7 +105,7 @@ def _apply(arguments: argparse.Namespace) -> None:
     """Read the map, set or fit the threshold, write the mask, say what came out."""
     chosen = pipeline(arguments.pipeline)
     check_output(arguments.out, arguments.map)
-    if arguments.threshold is None and arguments.fit is None:
+    if arguments.threshold is None and arguments.fit is None and chosen.needs_fit:
         raise InputError(
             f"pipeline {chosen.name!r} has no threshold of its own: give --threshold VALUE or --fit VAL_DIR"
         )
@@ -111,19 +113,24 @@ def _apply(arguments: argparse.Namespace) -> None:
     brain = _guess_brain(volume) if arguments.brain is None else read_mask(arguments.brain, volume)
     if not brain.any():
         raise InputError(f"{arguments.brain}: expected a brain mask, found no voxel set")
-    if arguments.fit is None:
-        ready = chosen.with_threshold(arguments.threshold)
-    else:
+    if arguments.fit is not None:
         ready = _fit(chosen, arguments.fit, slices=arguments.slices)
+    else:
+        ready = chosen if arguments.threshold is None else chosen.with_threshold(arguments.threshold)
     axis = _slice_axis(volume, slices=arguments.slices)
     mask = _restore(ready.mask(_items(volume.array, axis), _context(volume, brain, axis)), axis)
     write_mask(arguments.out, mask, volume)
     ml = mask.sum() * abs(np.linalg.det(volume.image.affine[:3, :3])) / 1000
-    print(f"{arguments.out}: threshold {ready.threshold.value:.6g}, {mask.sum()} voxels, {ml:.3g} ml")
+    value = ready.threshold.value
+    threshold = "of the map's own" if value is None else f"{value:.6g}"
+    print(f"{arguments.out}: threshold {threshold}, {mask.sum()} voxels, {ml:.3g} ml")
 
 
 def _fit(chosen: Pipeline, folder: Path, *, slices: bool) -> Pipeline:
     """Fit a pipeline on the scans of a folder, one after the other; their grids may differ."""
+    if not chosen.needs_fit:
+        print(f"note: pipeline {chosen.name!r} needs no fit, {folder} is not read", file=sys.stderr)
+        return chosen
     maps = sorted(folder.glob(f"*{_MAP}"))
     if not maps:
         raise InputError(f"{folder}: expected a folder with validation maps named ID{_MAP}, found none")

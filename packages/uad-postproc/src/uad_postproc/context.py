@@ -21,6 +21,9 @@ class Context:
         Voxel size in mm along each spatial axis, the same for all items. Needed by steps that are given in mm or ml.
     image, reconstruction : numpy.ndarray, (n, *spatial) or (n, c, *spatial), optional
         What a method saw and what it made of it; both or neither. Used by the residual step.
+    prior : numpy.ndarray, (n, *spatial), optional
+        Weight of each voxel, 0 or more, such as an atlas of where lesions occur; used by the atlas prior.
+        ``numpy.broadcast_to`` makes one weight serve all items.
     slice_thickness : float, optional
         Thickness of 2D slices in mm. Needed by steps given in ml when the items are slices.
 
@@ -34,6 +37,7 @@ class Context:
     spacing: Sequence[float] | None = None
     image: np.ndarray | None = field(default=None, kw_only=True)
     reconstruction: np.ndarray | None = field(default=None, kw_only=True)
+    prior: np.ndarray | None = field(default=None, kw_only=True)
     slice_thickness: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -50,6 +54,12 @@ class Context:
                 f"for {self.spatial_ndim}D items"
             )
         self._check_images()
+        prior = self.prior
+        if prior is not None:
+            if prior.shape != brain.shape:
+                raise InputError(f"prior: expected the brain's shape {brain.shape}, found {prior.shape}")
+            if not (np.isfinite(prior) & (prior >= 0)).all():
+                raise InputError("prior: expected finite weights of 0 or more, found others")
 
     def _check_spacing(self, spacing: Sequence[float]) -> None:
         """Refuse a spacing that is not one positive size in mm per spatial axis."""
@@ -130,6 +140,6 @@ class Context:
         """
         parts: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[rows]
-            for name in ("brain", "image", "reconstruction")
+            for name in ("brain", "image", "reconstruction", "prior")
         }
         return replace(self, **parts)

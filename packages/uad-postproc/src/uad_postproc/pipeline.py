@@ -64,6 +64,11 @@ class Pipeline:
         """Whether the fit needs lesion labels."""
         return self.threshold.needs_labels
 
+    @property
+    def needs_fit(self) -> bool:
+        """Whether a threshold has yet to be fitted; a fixed one, and one that each item's map gives, need no fit."""
+        return isinstance(self.threshold, FittedThreshold) and self.threshold.value is None
+
     def score(self, maps: np.ndarray, context: Context) -> np.ndarray:
         """Apply the steps before the threshold.
 
@@ -164,7 +169,7 @@ class Pipeline:
         Returns
         -------
         Pipeline
-            A fitted copy; the pipeline itself when its threshold is fixed.
+            A fitted copy; the pipeline itself when its threshold is fixed, or given by each item's own map.
 
         Raises
         ------
@@ -190,7 +195,7 @@ class Pipeline:
         Returns
         -------
         Pipeline
-            A fitted copy; the pipeline itself when its threshold is fixed.
+            A fitted copy; the pipeline itself when its threshold is fixed, or given by each item's own map.
 
         Raises
         ------

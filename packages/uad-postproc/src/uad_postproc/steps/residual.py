@@ -27,13 +27,32 @@ class Residual(Step):
 
     def __post_init__(self) -> None:
         if self.kind not in ("absolute", "positive"):
-            raise InputError(f"Residual: kind: expected 'absolute' or 'positive', found {self.kind!r}")
+            raise InputError(f"{type(self).__name__}: kind: expected 'absolute' or 'positive', found {self.kind!r}")
 
     def apply(self, x: np.ndarray, context: Context) -> np.ndarray:
         """See `Step.apply`."""
         if context.image is None or context.reconstruction is None:
             return x
-        difference = np.subtract(context.image, context.reconstruction, dtype=np.float32)
+        return self.difference(x, context, context.image, context.reconstruction)
+
+    def difference(self, x: np.ndarray, context: Context, image: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
+        """Return the residual of an image and a reconstruction.
+
+        Parameters
+        ----------
+        x : numpy.ndarray, (n, *spatial), float32
+            For its shape.
+        context : Context
+            The brain.
+        image, reconstruction : numpy.ndarray, (n, *spatial) or (n, c, *spatial)
+            In one shape.
+
+        Returns
+        -------
+        numpy.ndarray, (n, *spatial), float32
+            0 outside the brain.
+        """
+        difference = np.subtract(image, reconstruction, dtype=np.float32)
         residual = np.abs(difference) if self.kind == "absolute" else np.maximum(difference, 0)
         if residual.ndim > x.ndim:
             residual = residual.mean(axis=1)

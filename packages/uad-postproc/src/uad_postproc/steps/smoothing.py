@@ -1,13 +1,14 @@
-"""Smoothing that keeps edges: the median of a map, the majority of a mask."""
+"""Smoothing: the median and the Gaussian mean of a map, the majority of a mask."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from scipy import ndimage
 
 from uad_postproc.context import Context
 from uad_postproc.steps.running_median import running_median
-from uad_postproc.steps.step import Step, check_window
+from uad_postproc.steps.step import Step, Unit, check_radius, check_window
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,35 @@ class MedianFilter(Step):
         """See `Step.apply`."""
         inside = np.where(context.brain, x, np.float32(0))
         return np.where(context.brain, running_median(inside, size=self.size), np.float32(0))
+
+
+@dataclass(frozen=True)
+class GaussianFilter(Step):
+    """Mean around each voxel, weighted by a Gaussian; voxels outside the brain take no part.
+
+    Parameters
+    ----------
+    radius : float
+        Standard deviation of the Gaussian, in `unit`; it is cut off at 3 of them.
+    unit : "voxel" or "mm"
+        mm needs the context's spacing.
+    """
+
+    radius: float = 1
+    unit: Unit = "voxel"
+    takes: ClassVar[frozenset[str]] = frozenset({"map"})
+
+    def __post_init__(self) -> None:
+        check_radius("GaussianFilter", self.radius, self.unit)
+
+    def apply(self, x: np.ndarray, context: Context) -> np.ndarray:
+        """See `Step.apply`."""
+        spacing = np.ones(context.spatial_ndim) if self.unit == "voxel" else np.array(context.voxel_mm)
+        sigma = (0, *(self.radius / spacing))
+        inside = np.where(context.brain, x, np.float32(0))
+        total = ndimage.gaussian_filter(inside, sigma, mode="constant", truncate=3)
+        weight = ndimage.gaussian_filter(context.brain.astype(np.float32), sigma, mode="constant", truncate=3)
+        return np.where(context.brain, total / np.where(context.brain, weight, 1), np.float32(0))
 
 
 @dataclass(frozen=True)

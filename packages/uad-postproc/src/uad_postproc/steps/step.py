@@ -1,5 +1,6 @@
 """What every step is: a frozen dataclass that turns the arrays of a batch into arrays of the same shape."""
 
+from numbers import Real
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -35,6 +36,13 @@ class Step:
             float32 from maps, bool from masks; the threshold turns one into the other.
         """
         raise NotImplementedError
+
+
+def check_number(step: str, name: str, value: object, *, least: float) -> float:
+    """Return a setting as float, refusing what is not a finite number of at least so much."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not np.isfinite(float(value)) or value < least:
+        raise InputError(f"{step}: {name}: expected a finite number, {least:g} or more, found {value!r}")
+    return float(value)
 
 
 def check_radius(step: str, radius: float, unit: str) -> None:
