@@ -13,7 +13,7 @@ from tqdm import tqdm
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_data.layouts import LAYOUTS, index_layout
-from uad_data.phantom import write_phantom
+from uad_data.phantom import MODALITIES, write_phantom
 from uad_data.preparation.cohort import prepare_cohort
 from uad_data.preparation.recipes import RECIPES, find_recipe
 from uad_data.quality import command as qc
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     phantom = _command(
         commands,
         "phantom",
-        "make a cohort of simulated brain MRI with lesions; the same seed gives the same files",
+        "make a cohort of simulated brain MRI or CT with lesions; the same seed gives the same files",
         "uad-data phantom --subjects 60 --seed 0 --out phantom",
     )
     phantom.add_argument("--subjects", type=int, default=60, help="number of people (default: %(default)s)")
@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     phantom.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write; gets cohort.csv")
     phantom.add_argument("--spacing", type=float, default=2.0, metavar="MM", help="voxel size (default: %(default)s)")
     phantom.add_argument("--workers", type=int, default=1, help="processes to use (default: %(default)s)")
+    phantom.add_argument(
+        "--modality", choices=MODALITIES, default="mri", help="what they are scanned by (default: %(default)s)"
+    )
     phantom.set_defaults(run=_phantom)
 
     index = _command(
@@ -171,9 +174,10 @@ def _list(_: argparse.Namespace) -> None:
             f"  use      uad-data index {layout.name} DIR --out cohort.csv\n"
         )
     print(
-        "phantom\n  what     simulated T1, T1ce, T2 and FLAIR with exact lesion masks; needs no download\n"
+        "phantom\n  what     simulated T1, T1ce, T2 and FLAIR, or CT, with exact lesion masks; needs no download\n"
         "  licence  anatomy from the ICBM 2009a maps that come with nilearn\n  get      made here\n"
-        "  healthy  simulated healthy people, and slices without lesion\n  use      uad-data phantom --out DIR"
+        "  healthy  simulated healthy people, and slices without lesion\n"
+        "  use      uad-data phantom --out DIR, or with --modality ct"
     )
 
 
@@ -185,6 +189,7 @@ def _phantom(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         spacing_mm=arguments.spacing,
         workers=arguments.workers,
+        modality=arguments.modality,
     )
     _report(cohort, arguments.out / "cohort.csv")
 

@@ -272,6 +272,26 @@ def displace(
     reach *= np.clip(anatomy.depth / 8.0, 0, 1)
     zone = (reach > 0.05) & anatomy.brain
     source = (grid - offset / np.maximum(distance, 1e-3) * reach)[:, zone]
+    return carry(anatomy, zone, source), zone
+
+
+def carry(anatomy: Anatomy, zone: np.ndarray, source: np.ndarray) -> Anatomy:
+    """Move tissue inside the skull.
+
+    Parameters
+    ----------
+    anatomy
+        The person.
+    zone
+        ``(x, y, z)`` bool, where something else comes to lie.
+    source
+        ``(3, n)`` voxel coordinates, one per voxel of the zone: where its tissue was.
+
+    Returns
+    -------
+    Anatomy
+        The moved person; brain mask and depth below the brain's surface do not change.
+    """
     moved = {}
     for name in (f.name for f in fields(Anatomy)):
         values = getattr(anatomy, name)
@@ -279,7 +299,7 @@ def displace(
             values = values.copy()
             values[zone] = sample(getattr(anatomy, name), source)
         moved[name] = values
-    return Anatomy(**moved), zone
+    return Anatomy(**moved)
 
 
 def _deform(

@@ -24,9 +24,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage
 
 from uad_data.phantom.anatomy import Anatomy, displace, smooth_field
+from uad_data.phantom.lesion_shapes import grow, one_side, pick_voxel, rough_distance, territory
 
 Ranges = dict[str, tuple[float, float]]
 
@@ -156,38 +156,6 @@ def add_lesion(images: dict[str, np.ndarray], lesion: Lesion) -> dict[str, np.nd
     return result
 
 
-def _pick(rng: np.random.Generator, candidates: np.ndarray) -> np.ndarray:
-    """Return one voxel ``(3,)`` of the candidates."""
-    flat = np.flatnonzero(candidates)
-    return np.array(np.unravel_index(flat[int(rng.random() * len(flat))], candidates.shape), dtype=float)
-
-
-def _radius(
-    rng: np.random.Generator, anatomy: Anatomy, centre: np.ndarray, *, coarse: float, fine: float, stretch: float
-) -> np.ndarray:
-    """Return a distance in mm ``(x, y, z)`` from the centre: ellipsoidal, then roughened at 9 mm and at 4 mm."""
-    turn, _ = np.linalg.qr(rng.standard_normal((3, 3)))
-    axes = turn * np.exp(rng.uniform(-stretch, stretch, 3))[:, None]
-    offset = [(np.arange(n) - c) * anatomy.spacing for n, c in zip(anatomy.shape, centre, strict=True)]
-    squared = sum(
-        (a[0] * offset[0][:, None, None] + a[1] * offset[1][:, None] + a[2] * offset[2]) ** 2
-        for a in axes.astype(np.float32)
-    )
-    rough = coarse * smooth_field(rng, anatomy.shape, anatomy.spacing, 9.0)
-    return np.sqrt(squared) + rough + fine * smooth_field(rng, anatomy.shape, anatomy.spacing, 4.0)
-
-
-def _grow(radius: np.ndarray, allowed: np.ndarray, voxels: float) -> np.ndarray:
-    """Return depth in mm below the surface of the lesion that fills ``voxels`` of the allowed; at most 0 outside."""
-    inside = radius[allowed]
-    count = int(np.clip(voxels, 1, len(inside) - 1))
-    depth = np.where(allowed, np.partition(inside, count)[count] - radius, -1.0)
-    pieces, number = ndimage.label(depth > 0)
-    if number > 1:
-        depth[pieces != np.bincount(pieces.ravel())[1:].argmax() + 1] = -1.0
-    return depth.astype(np.float32)
-
-
 def _part(
     rng: np.random.Generator,
     anatomy: Anatomy,
@@ -207,26 +175,20 @@ def _part(
     return Part(label, strength, keep, intensity, texture)
 
 
-def _one_side(anatomy: Anatomy, centre: np.ndarray) -> np.ndarray:
-    """Return the voxels of the brain on the centre's side of the falx."""
-    x = anatomy.mni_x
-    return anatomy.brain & (x * np.sign(x[tuple(centre.astype(int))]) > 2.0)
-
-
 def _tumour(rng: np.random.Generator, anatomy: Anatomy, ml: float) -> Lesion:
     """Grow along white matter and push the rest away; half have a rim that enhances around a necrotic core."""
     sites = (anatomy.white > 0.7) & (anatomy.depth > 12) & (anatomy.wall > 6) & (anatomy.mni_z > -15)
-    centre = _pick(rng, sites & (np.abs(anatomy.mni_x) > 14))
+    centre = pick_voxel(rng, sites & (np.abs(anatomy.mni_x) > 14))
     radius = 10 * (0.75 * ml / np.pi) ** (1 / 3)
     push = rng.uniform(0.1, 0.35) * radius
     anatomy, moved = displace(anatomy, centre, 0.6 * radius, push, 18.0)
-    distance = _radius(rng, anatomy, centre, coarse=3.5, fine=1.8, stretch=0.3) - 6.0 * anatomy.white
-    depth = _grow(distance, anatomy.tissue & _one_side(anatomy, centre), ml * 1000 / anatomy.spacing**3)
+    distance = rough_distance(rng, anatomy, centre, coarse=3.5, fine=1.8, stretch=0.3) - 6.0 * anatomy.white
+    depth = grow(distance, anatomy.tissue & one_side(anatomy, centre), ml * 1000 / anatomy.spacing**3)
     grain = rng.uniform(0.08, 0.2)
     parts = [_part(rng, anatomy, depth, "infiltration", label=2, edge=4.0, keep=0.35, grain=grain, scale=6.0)]
     if rng.random() < 0.5:
-        solid = _radius(rng, anatomy, centre, coarse=2.0, fine=1.5, stretch=0.2)
-        solid = _grow(solid, depth > 0, rng.uniform(0.25, 0.5) * (depth > 0).sum())
+        solid = rough_distance(rng, anatomy, centre, coarse=2.0, fine=1.5, stretch=0.2)
+        solid = grow(solid, depth > 0, rng.uniform(0.25, 0.5) * (depth > 0).sum())
         parts.append(_part(rng, anatomy, solid, "enhancing", label=3, edge=1.5, keep=0.1, grain=0.12))
         parts.append(_part(rng, anatomy, solid - rng.uniform(2.5, 5.0), "necrosis", label=1, edge=1.5, grain=0.15))
     return Lesion(anatomy, moved, tuple(parts))
@@ -261,18 +223,9 @@ def _ms(rng: np.random.Generator, anatomy: Anatomy, ml: float) -> Lesion:
     return Lesion(anatomy, np.zeros(anatomy.shape, bool), (part,))
 
 
-def _territory(rng: np.random.Generator, anatomy: Anatomy, ml: float, allowed: np.ndarray) -> np.ndarray:
-    """Return the depth of an infarct: a wedge with its base on the cortex, or a spot in the depth when it is small."""
-    lateral = (np.abs(anatomy.mni_x) > 14) & (anatomy.mni_z > -30)
-    near = (anatomy.depth > 5) & (anatomy.depth < (40 if ml < 6 else 22))
-    centre = _pick(rng, anatomy.tissue & lateral & near)
-    distance = _radius(rng, anatomy, centre, coarse=4.0, fine=2.2, stretch=0.35) + 0.35 * anatomy.depth
-    return _grow(distance, allowed & _one_side(anatomy, centre), ml * 1000 / anatomy.spacing**3)
-
-
 def _stroke_acute(rng: np.random.Generator, anatomy: Anatomy, ml: float) -> Lesion:
     """Brighten a territory of grey and white matter unevenly."""
-    depth = _territory(rng, anatomy, ml, anatomy.tissue)
+    depth = territory(rng, anatomy, ml, anatomy.tissue)
     grain = rng.uniform(0.08, 0.2)
     part = _part(rng, anatomy, depth, "stroke", label=1, edge=4.0, keep=0.7, grain=grain, scale=5.0)
     return Lesion(anatomy, np.zeros(anatomy.shape, bool), (part,))
@@ -280,7 +233,7 @@ def _stroke_acute(rng: np.random.Generator, anatomy: Anatomy, ml: float) -> Lesi
 
 def _stroke_chronic(rng: np.random.Generator, anatomy: Anatomy, ml: float) -> Lesion:
     """Replace a territory by a cavity of fluid (class 1) with a thin, patchy bright rim (class 2)."""
-    depth = _territory(rng, anatomy, ml, anatomy.brain)
+    depth = territory(rng, anatomy, ml, anatomy.brain)
     rim = np.where(anatomy.tissue, depth, -1.0)
     cavity = depth - rng.uniform(1.5, 4.0) - 1.2 * smooth_field(rng, anatomy.shape, anatomy.spacing, 6.0)
     parts = (
@@ -293,17 +246,17 @@ def _stroke_chronic(rng: np.random.Generator, anatomy: Anatomy, ml: float) -> Le
 def _cyst_dark(rng: np.random.Generator, anatomy: Anatomy, ml: float) -> Lesion:
     """Place a smooth cavity of fluid or of protein, and push the tissue around it."""
     sites = anatomy.tissue & (anatomy.depth > 8) & (anatomy.wall > 5) & (anatomy.mni_z > -25)
-    centre = _pick(rng, sites & (np.abs(anatomy.mni_x) > 10))
+    centre = pick_voxel(rng, sites & (np.abs(anatomy.mni_x) > 10))
     radius = 10 * (0.75 * ml / np.pi) ** (1 / 3)
     anatomy, moved = displace(anatomy, centre, radius, rng.uniform(0.1, 0.4) * radius, 14.0)
-    distance = _radius(rng, anatomy, centre, coarse=1.2, fine=0.5, stretch=0.25)
-    depth = _grow(distance, _one_side(anatomy, centre), ml * 1000 / anatomy.spacing**3)
+    distance = rough_distance(rng, anatomy, centre, coarse=1.2, fine=0.5, stretch=0.25)
+    depth = grow(distance, one_side(anatomy, centre), ml * 1000 / anatomy.spacing**3)
     return Lesion(anatomy, moved, (_part(rng, anatomy, depth, "cyst", label=1, edge=2.0, grain=0.05),))
 
 
 def _textured(rng: np.random.Generator, anatomy: Anatomy, ml: float) -> Lesion:
     """Replace the order of grey and white matter by a coarse texture of about the same mean."""
-    depth = _territory(rng, anatomy, ml, anatomy.tissue)
+    depth = territory(rng, anatomy, ml, anatomy.tissue)
     grain = rng.uniform(0.10, 0.20)
     part = _part(rng, anatomy, depth, "textured", label=1, edge=4.0, keep=0.3, grain=grain, scale=2.4)
     return Lesion(anatomy, np.zeros(anatomy.shape, bool), (part,))
