@@ -27,6 +27,7 @@ TEST_TOOLS = ["pytest", "pytest-xdist", "hypothesis"]
 PARALLEL = ("-n", "auto", "--maxprocesses", "8", "--dist", "worksteal")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 LINT_TOOLS = ["ruff", "mypy"]
+DOCS_TOOLS = ["mkdocs-material", "mkdocstrings[python]", "latex2mathml"]
 
 
 def version_of(package: str) -> str:
@@ -62,6 +63,13 @@ def notebooks(session: nox.Session) -> None:
     session.install(*CONSTRAINED, *EDITABLE)
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         session.run("uad-eval", "report", str(notebook.relative_to(ROOT)), *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into site/; it opens from the disk."""
+    session.install(*CONSTRAINED, *DOCS_TOOLS, *EDITABLE)
+    session.run("mkdocs", "build", "--strict", *session.posargs)
 
 
 @nox.session

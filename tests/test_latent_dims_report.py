@@ -1,6 +1,6 @@
 """The study of the code's length: one method at several sizes, units in use, made-up lesions; and its page."""
 
-import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from uad_eval.experiment import (
     run_experiment,
     sweep,
 )
-from uad_eval.report import run_report
 from uad_models import load_run
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "latent_dims.ipynb"
@@ -95,14 +94,9 @@ def test_a_sequence_without_a_prior_has_no_made_up_lesions(small: Experiment) ->
 
 
 @pytest.mark.filterwarnings("default")  # the kernel's machinery, not ours
-def test_the_page_stands_alone(small_table: Path, tmp_path: Path) -> None:
+def test_the_page_stands_alone(small_table: Path, page_of: Callable[[Path, Mapping[str, str]], str]) -> None:
     small = {"size": "32 32", "steps": "4", "sizes": "2 4", "robust_sizes": "4", "slices": "fraction:0.25"}
-    places = {"cohort": str(small_table), "cache": str(tmp_path / "cache"), "workers": "1"}
-    page = run_report(NOTEBOOK, output=tmp_path / "report", parameters=small | places)
-    html = page.read_text()
+    html = page_of(NOTEBOOK, small | {"cohort": str(small_table)})
     assert html.count("data:image/png;base64,") >= 6
     assert "average precision is highest at" in html
     assert "Units in use of a code of 4" in html
-    assert not [tag for tag in html.split("<")[1:] if tag.startswith(("img", "script", "link")) and 'src="http' in tag]
-    executed = json.loads((tmp_path / "report" / "latent_dims.ipynb").read_text())
-    assert not [o for c in executed["cells"] for o in c.get("outputs", []) if o["output_type"] == "error"]

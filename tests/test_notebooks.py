@@ -77,13 +77,17 @@ def test_compare_makes_a_page_that_stands_alone(small_table: Path, tmp_path: Pat
         output=tmp_path / "report",
         parameters={
             "cohort": str(small_table),
-            "methods": "intensity ae:steps=4",
+            "methods": "intensity ae:latent_dim=4 ae:precision=16-mixed",  # which a CPU does not compute in
+            "budget": "steps:4",
+            "device": "cpu",
             "size": "32 32",
             "cache": str(tmp_path / "cache"),
             "workers": "1",
         },
     )
     html = page.read_text()
+    assert '<td class="error"' in html
+    assert "failed: accelerator cpu" in html
     assert "leads: average precision" in html
     assert html.count("data:image/png;base64,") >= 8
     assert not [tag for tag in html.split("<")[1:] if tag.startswith(("img", "script", "link")) and 'src="http' in tag]

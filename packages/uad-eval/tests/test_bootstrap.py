@@ -74,3 +74,16 @@ def test_mask_draws_add_the_counts_of_the_subjects_drawn():
     drawn = mask_draws(counts, np.array([[2.0, 0.0], [1.0, 1.0]]))
     assert drawn["dice"] == pytest.approx([4 / 6, 8 / 10])
     assert drawn["specificity"] == pytest.approx([16 / 18, 14 / 15])
+
+
+def test_intervals_of_few_subjects_are_wider_and_cover_as_they_say():
+    rng = np.random.default_rng(1)
+    weights, studies = subject_weights(8, draws=1000), 1500
+    plain = expanded = 0
+    for _ in range(studies):
+        draws = ratio_draws(rng.normal(size=8), np.ones(8), weights)
+        (low, high), (lower, higher) = interval(draws), interval(draws, subjects=8)
+        assert lower <= low < high <= higher
+        plain, expanded = plain + (low <= 0 <= high), expanded + (lower <= 0 <= higher)
+    assert plain / studies < 0.92
+    assert 0.93 <= expanded / studies <= 0.97

@@ -78,7 +78,7 @@ def test_a_subject_without_lesion_counts_for_the_mean_specificity_only(scored):
 def test_intervals_bracket_the_value_and_every_row_names_its_run(scored):
     results = scored[0].results
     summed = results[(results["aggregation"] != "subject") & results["low"].notna()]
-    assert len(summed) == 2 * (3 + 2 * 5)
+    assert len(summed) == 2 * (4 + 2 * 5)
     assert (summed["low"] < summed["value"]).all()
     assert (summed["value"] < summed["high"]).all()
     assert set(results["scope"]) == {"brain voxels, slices all"}

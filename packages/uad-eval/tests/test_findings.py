@@ -7,6 +7,7 @@ from uad_eval.findings import (
     collapse_finding,
     growth_finding,
     leave_out_finding,
+    order_finding,
     peak_finding,
     transfer_finding,
 )
@@ -110,3 +111,18 @@ def test_the_peak_lies_inside_the_range_or_at_its_end():
 def test_units_in_use_of_the_longest_code():
     use = pd.DataFrame({"method": ["plain", "robust", "plain"], "x": [8, 512, 512], "value": [7.0, 90.0, 1.0]})
     assert collapse_finding(use) == "Units in use of a code of 512: **robust** 90; **plain** 1."
+
+
+def test_orders_beside_a_papers(evaluation):
+    shared = {"metric": "dice", "protocol": "lesion_validation"}
+    text = order_finding(
+        evaluation,
+        [("strong", "weak:size=2"), ("weak:size=2", "strong"), ("strong", "strong")],
+        published={("toy", "strong"): 0.5, ("toy", "weak:size=2"): 0.3},
+        **shared,
+    )
+    first, second, third = text.splitlines()
+    assert first.startswith("- toy, **strong** over weak:size=2: +")
+    assert first.endswith("; paper +0.200: reproduced.")
+    assert second.endswith("; paper −0.200: **reversed**.")
+    assert third.endswith(": not decided.")

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from uad_eval.bootstrap import interval
 from uad_eval.errors import InputError
 from uad_eval.findings import label_gain_finding
 from uad_eval.label_gain import label_curve, label_gain
@@ -49,8 +50,8 @@ def test_with_one_seed_only_people_are_drawn(evaluation):
     pooled = one.draws[(one.draws["metric"] == "average_precision") & (one.draws["aggregation"] == "pooled")]
     drawn = pooled.set_index("method")["draws"]
     found = label_gain(one, OURS, THEIRS, **FIGURE).iloc[0]
-    expected = np.quantile(np.asarray(drawn["pre 1"]) - np.asarray(drawn["new 1"]), [0.025, 0.975])
-    assert [found["low"], found["high"]] == pytest.approx(expected.tolist())
+    expected = interval(np.asarray(drawn["pre 1"]) - np.asarray(drawn["new 1"]), subjects=6)
+    assert [found["low"], found["high"]] == pytest.approx(expected)
 
 
 def test_other_seeds_are_refused(evaluation):

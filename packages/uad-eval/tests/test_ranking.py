@@ -94,3 +94,26 @@ def test_sorted_scores_keep_every_voxel_and_widen_half_precision():
 def test_bad_scores_are_refused(scores, message):
     with pytest.raises(InputError, match=message):
         sorted_scores(scores, [0, 1])
+
+
+def test_average_precision_at_another_prevalence_is_that_of_resampled_voxels():
+    rng = np.random.default_rng(0)
+    truth = np.arange(400) < 100
+    scores = np.round(rng.normal(size=400) + 1.5 * truth, 1)
+    ranking = Ranking.of(scores, truth)
+    assert ranking.average_precision_at(0.25) == pytest.approx(ranking.average_precision(), abs=1e-12)
+    repeated = np.r_[scores[truth], np.tile(scores[~truth], 19)]  # 100 of 5800 voxels
+    other = Ranking.of(repeated, np.arange(repeated.size) < 100)
+    assert ranking.average_precision_at(100 / 5800) == pytest.approx(other.average_precision(), abs=1e-12)
+    with pytest.raises(InputError, match="prevalence"):
+        ranking.average_precision_at(1)
+
+
+def test_normalised_average_precision_is_0_at_chance_and_1_at_best():
+    truth = np.arange(10) < 3
+    assert Ranking.of(np.zeros(10), truth).normalised_average_precision() == pytest.approx(0, abs=1e-12)
+    assert Ranking.of(truth.astype(float), truth).normalised_average_precision() == pytest.approx(1)
+    assert Ranking.of(np.arange(10.0), truth).normalised_average_precision() < 0
+    for none in (np.zeros(4), np.ones(4)):
+        assert np.isnan(Ranking.of(np.arange(4.0), none).normalised_average_precision())
+        assert np.isnan(Ranking.of(np.arange(4.0), none).average_precision_at(0.5))

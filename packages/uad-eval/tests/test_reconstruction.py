@@ -23,3 +23,12 @@ def test_error_is_pooled_over_voxels_and_averaged_over_subjects():
 def test_no_image_is_refused():
     with pytest.raises(InputError, match="expected 0 names"):
         evaluate_reconstruction(np.zeros((0, 4, 4)), np.zeros((0, 4, 4)), np.zeros((0, 4, 4)), [], key=KEY)
+
+
+def test_items_with_lesions_bear_their_own_names():
+    image = np.ones((2, 4, 4), np.float32)
+    brain, kinds = image > 0, ["ms", "tumour"]
+    found = evaluate_reconstruction(image, image * 0.5, brain, ["a", "b"], key=KEY, metric="mae", pathologies=kinds)
+    people = found.results.set_index("subject").loc[["a", "b"]]
+    assert list(people["pathology"]) == kinds
+    assert set(people["metric"]) == {"mae"}

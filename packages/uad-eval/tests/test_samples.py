@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from uad_eval import InputError, RunKey, evaluate_samples
 
@@ -23,6 +23,9 @@ def test_slices_and_scans():
     by_scan = [np.sqrt(np.mean(scores[scans == s] ** 2)) for s in range(16)]
     truth = [anomalous[scans == s].any() for s in range(16)]
     assert value(evaluation, "scan_auroc") == pytest.approx(roc_auc_score(truth, by_scan), abs=1e-12)
+    for level, (ill_ones, scored) in {"slice": (anomalous, scores), "scan": (truth, by_scan)}.items():
+        expected = average_precision_score(ill_ones, scored)
+        assert value(evaluation, f"{level}_average_precision") == pytest.approx(expected, abs=1e-12)
     assert value(evaluation, "slice_auroc", "low") < value(evaluation, "slice_auroc")
     kept = evaluation.samples
     assert kept["level"].value_counts().to_dict() == {"slice": 40, "scan": 16}

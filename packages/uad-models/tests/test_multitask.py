@@ -4,12 +4,15 @@ import pytest
 import torch
 from torch.nn import functional
 
+from uad_data.arrays import ArraySpec, build_arrays
 from uad_data.corruptions import rotate_translate
 from uad_data.errors import InputError
+from uad_data.phantom import write_phantom
 from uad_models.methods import multitask
 from uad_models.methods.multitask import Multitask, MultitaskConfig
 from uad_models.methods.vae import VAE, VAEConfig
 from uad_models.registry import create
+from uad_models.training import fit
 
 SMALL = {"size": (32, 32), "channels": (8, 16), "latent_dim": 8}
 
@@ -191,3 +194,26 @@ def test_settings_without_meaning_are_refused(changes):
 def test_images_that_cannot_be_turned_are_refused_with_the_nearest_that_can():
     with pytest.raises(InputError, match=r"h and w alike; the nearest valid: \(32, 32\) or \(64, 64\)"):
         learner(size=(32, 64))
+
+
+def test_sequences_as_channels_train_from_scans_to_a_score(tmp_path):
+    spec = ArraySpec(size=(32, 32), modalities=("t1", "t2", "flair"), slices="fraction:0.25")
+    store = build_arrays(
+        write_phantom(tmp_path / "phantom", subjects=7, spacing_mm=8.0), spec, cache=tmp_path, progress=False
+    )
+    config = {name: SMALL[name] for name in ("channels", "latent_dim")}
+    train = {"steps": 8, "batch_size": 8, "validate_every": 4, "warmup_steps": 0}
+    method = fit("multitask", store, tmp_path / "run", config=config, train=train, progress=False)
+    x = torch.from_numpy(store.image[store.rows("val")].astype("float32"))
+    assert x.shape[1] == method.config.in_channels == 3
+    with torch.inference_mode():
+        pose, distance = method.score_parts(x)
+        assert method.anomaly_map(x).shape == (len(x), 1, 32, 32)
+        # Every channel counts: one that is spoilt inside the brain moves both parts.
+        for channel in range(3):
+            spoilt = x.clone()
+            spoilt[:, channel] *= 1 + 3 * (torch.arange(32) > 16)
+            other_pose, other_distance = method.score_parts(spoilt)
+            assert (other_distance > distance).all()
+            assert (other_pose != pose).any()
+    assert float(method.alpha) > 0

@@ -19,6 +19,11 @@ def test_learning_rate_stays_when_constant():
     assert [config.learning_rate_at(step) for step in range(4)] == [0.25, 0.5, 0.5, 0.5]
 
 
+def test_before_a_plateau_the_learning_rate_stays():
+    config = TrainConfig(steps=10, warmup_steps=2, schedule="plateau", learning_rate=0.5)
+    assert [config.learning_rate_at(step) for step in range(4)] == [0.25, 0.5, 0.5, 0.5]
+
+
 def test_a_warm_up_longer_than_the_run_is_allowed():
     assert TrainConfig(steps=5, warmup_steps=50).learning_rate_at(4) == pytest.approx(1e-4)
 
@@ -31,6 +36,8 @@ def test_a_warm_up_longer_than_the_run_is_allowed():
         ({"learning_rate": 0.0}, "learning_rate: expected above 0"),
         ({"ema_decay": 1.0}, "ema_decay: expected at least 0 and below 1"),
         ({"patience": -1}, "patience: expected at least 0"),
+        ({"plateau_patience": -1}, "plateau_patience: expected at least 0"),
+        ({"plateau_factor": 1.0}, "plateau_factor: expected above 0 and below 1"),
         ({"batch_size": 9, "devices": 2}, "batch_size: expected a multiple of devices = 2, got 9"),
         ({"workers": -1}, "workers: expected at least 0"),
         ({"patch": (8, 0)}, "patch: expected sides of at least 1"),

@@ -1,12 +1,14 @@
 import csv
 import itertools
 import json
+import math
 import multiprocessing
 import random
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -107,6 +109,21 @@ def test_training_stops_when_validation_has_not_improved_for_long_enough(store, 
     assert losses.index(min(losses)) == len(losses) - 4
 
 
+def test_the_learning_rate_falls_on_a_plateau_of_the_validation_loss(store, tmp_path, hill):
+    train = hill | {"steps": 40, "schedule": "plateau", "plateau_factor": 0.5, "plateau_patience": 2, "warmup_steps": 3}
+    fit("hill", store, tmp_path, train=train, progress=False)
+    rows = history(tmp_path)
+    losses, rates = ([float(row[name]) for row in rows] for name in ("val_loss", "learning_rate"))
+    expected, best, waited, share = [], math.inf, 0, 1.0
+    for step, loss in enumerate(losses):
+        expected.append(0.25 * share * min((step + 1) / 3, 1))
+        best, waited = (loss, 0) if loss < best * (1 - 1e-4) else (best, waited + 1)
+        if waited > 2:
+            share, waited = share / 2, 0
+    assert rates == pytest.approx(expected)
+    assert rates[-1] < 0.2
+
+
 def test_the_moving_average_is_what_is_validated_and_kept(store, tmp_path, hill):
     method = fit("hill", store, tmp_path, train=hill | {"ema_decay": 0.9, "steps": 3}, progress=False)
     weight = torch.nn.Parameter(torch.zeros(()))
@@ -151,7 +168,14 @@ def test_a_group_is_not_moved_by_the_loss_of_another(store, tmp_path, toy, monke
 
 
 @pytest.mark.parametrize("interrupt_at", [2, 9, 13, 17])
-@pytest.mark.parametrize("train", [{}, {"ema_decay": 0.9, "accumulate": 2, "patience": 1}])
+@pytest.mark.parametrize(
+    "train",
+    [
+        {},
+        {"ema_decay": 0.9, "accumulate": 2, "patience": 1},
+        {"schedule": "plateau", "plateau_patience": 0, "validate_every": 1, "learning_rate": 0.5},
+    ],
+)
 def test_an_interrupted_run_resumes_in_any_stage(store, tmp_path, toy, monkeypatch, interrupt_at, train):
     fit("toy", store, tmp_path / "whole", train=train, progress=False)
     whole, forwards = list(toy.calls), train.get("accumulate", 1)
@@ -220,7 +244,7 @@ def test_a_patch_that_the_method_cannot_take_is_refused(store, tmp_path, method,
 def test_a_run_from_before_augmentation_is_the_same_run(store, tmp_path, monkeypatch):
     fit("ae", store, tmp_path, config=SMALL, train=SHORT, progress=False)
     written = json.loads((tmp_path / "config.json").read_text())
-    for name in ("augmentation", "workers", "patch"):
+    for name in ("augmentation", "workers", "patch", "plateau_factor", "plateau_patience"):
         del written["train"][name]
     (tmp_path / "config.json").write_text(json.dumps(written))
     monkeypatch.setattr(Stage, "step", None)
@@ -314,6 +338,56 @@ def test_two_processes_train_as_one(processes, store, tmp_path, hill):
         assert [float(row[name]) for row in history(tmp_path)] == pytest.approx(
             [float(row[name]) for row in history(two)], rel=1e-5
         )
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still but for a second at each step."""
+    now, real = [0.0], Stage.step
+
+    def step(self, *arguments, **options):
+        real(self, *arguments, **options)
+        now[0] += 1.0
+
+    monkeypatch.setattr(Stage, "step", step)
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_minutes_end_a_training_that_steps_would_not(store, tmp_path, hill, clock):
+    train = hill | {"minutes": 0.2, "schedule": "cosine", "validate_every": 5, "steps": 3}
+    fit("level", store, tmp_path, train=train, progress=False)
+    rows = history(tmp_path)
+    assert [row["step"] for row in rows] == ["5", "10", "12"]
+    halves = [0.125 * (1 + math.cos(math.pi * (step - 1) / 12)) for step in (5, 10, 12)]
+    assert [float(row["learning_rate"]) for row in rows] == pytest.approx(halves)
+
+
+def test_a_training_by_the_clock_that_was_killed_has_the_time_that_was_left(store, tmp_path, hill, clock, monkeypatch):
+    train = hill | {"minutes": 0.2, "validate_every": 5, "checkpoint_every": 4}
+    fit("level", store, tmp_path / "whole", train=train, progress=False)
+    real = training._Training._save
+    with monkeypatch.context() as patch:
+
+        def killed(self, tensors):
+            real(self, tensors)
+            raise KeyboardInterrupt
+
+        patch.setattr(training._Training, "_save", killed)
+        for _ in range(2):  # after 4 steps, and after 8
+            clock[0] += 1000
+            with pytest.raises(KeyboardInterrupt):
+                fit("level", store, tmp_path / "cut", train=train, progress=False)
+    clock[0] += 1000
+    fit("level", store, tmp_path / "cut", train=train, progress=False)
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+    assert [row["step"] for row in history(tmp_path / "cut")] == ["5", "10", "12"]
+
+
+def test_stages_share_the_minutes(store, tmp_path, clock):
+    train = {"minutes": 0.1, "batch_size": 4, "validate_every": 50}
+    fit("vae_pretrained", store, tmp_path, config={"channels": (8, 8)}, train=train, progress=False)
+    assert [(row["stage"], row["step"]) for row in history(tmp_path)] == [("restore", "3"), ("fit", "3")]
 
 
 def test_a_finished_run_returns_at_once(store, tmp_path, monkeypatch):

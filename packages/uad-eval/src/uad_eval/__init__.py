@@ -21,6 +21,8 @@ from uad_eval.reconstruction import evaluate_reconstruction
 from uad_eval.results import Evaluation, RunKey, single_figures
 from uad_eval.samples import evaluate_samples
 from uad_eval.scope import Scope
+from uad_eval.streaming import StreamedRanking
+from uad_eval.surface import surface_distances
 from uad_eval.table_html import render_html
 from uad_eval.tables import by_pathology, label_cost, leaderboard
 
@@ -37,6 +39,7 @@ __all__ = [
     "InputError",
     "RunKey",
     "Scope",
+    "StreamedRanking",
     "SubjectVoxels",
     "by_pathology",
     "evaluate",
@@ -54,5 +57,6 @@ __all__ = [
     "paired_difference",
     "render_html",
     "single_figures",
+    "surface_distances",
     "synthetic_validation_threshold",
 ]

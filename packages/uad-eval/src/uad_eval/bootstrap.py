@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from uad_eval.metrics import MASK_METRICS, Counts
 from uad_eval.ranking import Ranking, ranked_auroc, ranked_average_precision, ranked_best_dice, ratio
@@ -43,12 +44,35 @@ def subject_weights(subjects: int, *, draws: int = DRAWS, seed: int = 0) -> NDAr
     return rng.multinomial(subjects, np.full(subjects, 1 / subjects), size=draws).astype(np.float64)
 
 
-def interval(draws: NDArray, *, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of the draws that are defined; NaN, NaN where none is."""
+def interval(draws: NDArray, *, level: float = 0.95, subjects: int | None = None) -> tuple[float, float]:
+    """Percentile interval of the draws, expanded for few subjects.
+
+    Parameters
+    ----------
+    draws : ndarray, shape (draws,)
+        Undefined ones (NaN) are left out.
+    level : float
+        Share of repeated studies whose interval is to hold the truth.
+    subjects : int, optional
+        How many were drawn from. Plain percentiles are too narrow by a factor of ``sqrt((n - 1) / n)`` and take the
+        normal's quantile for Student's; with the number known the percentiles are moved outwards by as much.
+
+    Returns
+    -------
+    low, high : float
+        NaN, NaN where no draw is defined.
+
+    References
+    ----------
+    Hesterberg (2015), What teachers should know about the bootstrap, section 4.3, the expanded percentile interval.
+    """
     defined = draws[np.isfinite(draws)]
     if not defined.size:
         return float("nan"), float("nan")
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    outside = (1 - level) / 2
+    if subjects is not None and subjects > 1:
+        outside = stats.norm.cdf(np.sqrt(subjects / (subjects - 1)) * stats.t.ppf(outside, subjects - 1))
+    low, high = np.quantile(defined, [outside, 1 - outside])
     return float(low), float(high)
 
 

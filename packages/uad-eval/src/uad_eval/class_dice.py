@@ -85,7 +85,9 @@ def evaluate_class_dice(
         if had.any():
             means.append(float(np.nanmean(dice)))
             drawn.append(ratio_draws(dice, np.ones(len(names)), weights))
-    return Evaluation.concat([tabulate(key, list(names), ills, figures, weights), _over_classes(key, means, drawn)])
+    return Evaluation.concat(
+        [tabulate(key, list(names), ills, figures, weights), _over_classes(key, means, drawn, len(names))]
+    )
 
 
 def _count(number: int, items: NDArray, predicted: NDArray, truth: NDArray, brain: NDArray) -> Counts:
@@ -94,14 +96,14 @@ def _count(number: int, items: NDArray, predicted: NDArray, truth: NDArray, brai
     return counts(predicted[items][inside] == number, truth[items][inside] == number)
 
 
-def _over_classes(key: RunKey, means: Sequence[float], drawn: Sequence[NDArray]) -> Evaluation:
+def _over_classes(key: RunKey, means: Sequence[float], drawn: Sequence[NDArray], subjects: int) -> Evaluation:
     """Mean over classes, and its interval; a draw that lacks a class is the mean of the others."""
     if not means:
         return Evaluation.of()
     defined = np.isfinite(drawn)
     total = np.where(defined, drawn, 0.0).sum(axis=0)
     draws = total / np.where(defined.any(axis=0), defined.sum(axis=0), np.nan)
-    low, high = interval(draws)
+    low, high = interval(draws, subjects=subjects)
     common = key.columns() | {"metric": CLASS_DICE, "aggregation": MEAN}
     row = common | {"subject": MEAN, "value": float(np.mean(means)), "low": low, "high": high, "unit": "fraction"}
     return Evaluation.of(results=table("results", [row]), draws=table("draws", [common | {"draws": draws}]))

@@ -7,14 +7,19 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from uad_eval.errors import InputError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 Commands = argparse._SubParsersAction
+RANKED_BY = (
+    "average_precision",
+    "auroc",
+    "best_dice",
+    "dice_lesion_validation",
+    "dice_healthy_validation",
+    "dice_healthy_volume",
+    "dice_synthetic_validation",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,11 +58,18 @@ def add_score(commands: Commands) -> None:
         description="Score NIfTI anomaly maps against lesion masks: average precision, AUROC, best Dice, and the mask "
         "figures at thresholds chosen beforehand; pooled over all voxels and as a mean over subjects, each with a "
         "95 % interval from resampling subjects. Files are matched by name, without words at the end such as _map, "
-        "_lesion or _brain: maps/sub-001.nii.gz goes with truth/sub-001_lesion.nii.gz.",
-        epilog="example: uad-eval score maps truth --brain brains --out results.csv",
+        "_lesion or _brain: maps/sub-001.nii.gz goes with truth/sub-001_lesion.nii.gz. Several methods (a folder of "
+        "maps each, or one folder that holds a folder per method) are ranked and compared by paired tests.",
+        epilog="example: uad-eval score maps truth --brain brains --out results.csv --report results.html",
         allow_abbrev=False,
     )
-    parser.add_argument("maps", type=Path, metavar="MAPS_DIR", help="anomaly maps, higher is more anomalous")
+    parser.add_argument(
+        "maps",
+        type=Path,
+        nargs="+",
+        metavar="MAPS_DIR",
+        help="anomaly maps, higher is more anomalous; a folder per method, or one folder with a folder per method",
+    )
     parser.add_argument("truth", type=Path, metavar="TRUTH_DIR", help="lesion masks on the maps' grids; 0 is healthy")
     parser.add_argument(
         "--brain",
@@ -66,6 +78,9 @@ def add_score(commands: Commands) -> None:
         help="brain masks; without them all voxels count, also those around the head, which flatters AUROC",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the tidy table here, .csv or .parquet")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write one HTML page here that holds everything and opens offline"
+    )
     parser.add_argument("--method", metavar="NAME", help="name of the method in the table (default: of MAPS_DIR)")
     parser.add_argument("--cohort", metavar="NAME", help="name of the cohort in the table (default: of TRUTH_DIR)")
     for protocol, meaning in (
@@ -81,6 +96,34 @@ def add_score(commands: Commands) -> None:
             help=f"also score the masks map > T, voxel by voxel and lesion by lesion, where T {meaning}; not one "
             "chosen on these scans",
         )
+    parser.add_argument(
+        "--rank-by",
+        default="average_precision",
+        choices=RANKED_BY,
+        metavar="COLUMN",
+        help=f"what several methods are ranked and tested by: {', '.join(RANKED_BY)} (default: average_precision)",
+    )
+    parser.add_argument(
+        "--empty-cases",
+        default="lesion",
+        choices=("lesion", "nnunet", "brats"),
+        help="what an empty mask or truth counts for Dice, IoU and distances, and which subjects their mean is over: "
+        "those with a lesion (default), or by the rule of nnU-Net or of BraTS",
+    )
+    parser.add_argument(
+        "--slices",
+        type=_slices,
+        default=(0.0, 1.0),
+        metavar="LOW:HIGH",
+        help="only axial slices between these shares of the brain's height, from feet (0) to head (1)",
+    )
+    parser.add_argument("--pathologies", type=Path, metavar="FILE", help="CSV file with columns subject, pathology")
+    parser.add_argument(
+        "--froc", action="store_true", help="also count lesions found and false regions at 24 thresholds"
+    )
+    parser.add_argument(
+        "--probabilities", action="store_true", help="the maps are probabilities: also their calibration"
+    )
     for kind in ("map", "truth", "brain"):
         parser.add_argument(
             f"--{kind}-files",
@@ -92,31 +135,64 @@ def add_score(commands: Commands) -> None:
 
 
 def run_score(arguments: argparse.Namespace) -> None:
-    """Score the maps of a folder, print the figures and write the table."""
-    from uad_eval.evaluation import evaluate_subjects
-    from uad_eval.nifti_cases import find_cases, read_subjects
+    """Score the maps, print the figures, and write the table and the page."""
+    from uad_eval import score_text
     from uad_eval.protocols import MASK_PROTOCOLS
-    from uad_eval.results import RunKey, check_table_name, write_table
-    from uad_eval.scope import Scope
+    from uad_eval.results import check_table_name, write_table
+    from uad_eval.score_files import ScoreSettings, compare_methods, method_folders, read_pathologies, score_folders
+    from uad_eval.tables import leaderboard
 
     if arguments.out is not None:
         check_table_name(arguments.out)
     given = {protocol: getattr(arguments, f"{protocol}_threshold") for protocol in MASK_PROTOCOLS}
     thresholds = {protocol: value for protocol, value in given.items() if value is not None}
-    maps = find_cases(arguments.maps, files=arguments.map_files)
-    truths = find_cases(arguments.truth, files=arguments.truth_files)
-    brains = None if arguments.brain is None else find_cases(arguments.brain, files=arguments.brain_files)
-    key = RunKey(
-        cohort=arguments.cohort or arguments.truth.absolute().name,
-        method=arguments.method or arguments.maps.absolute().name,
-        scope=Scope(brain_only=brains is not None),
+    methods = method_folders(arguments.maps, files=arguments.map_files)
+    if arguments.method is not None:
+        if len(methods) > 1:
+            raise InputError(f"--method: expected for one method only, found {', '.join(methods)}; name their folders")
+        methods = {arguments.method: next(iter(methods.values()))}
+    settings = ScoreSettings(
+        truth=arguments.truth,
+        brain=arguments.brain,
+        cohort=arguments.cohort or "",
+        thresholds=thresholds,
+        pathologies={} if arguments.pathologies is None else read_pathologies(arguments.pathologies),
+        slices=arguments.slices,
+        empty_cases=arguments.empty_cases,
+        with_froc=arguments.froc,
+        probabilities=arguments.probabilities,
+        map_files=arguments.map_files,
+        truth_files=arguments.truth_files,
+        brain_files=arguments.brain_files,
     )
-    voxels = read_subjects(maps, truths, brains=brains, thresholds=thresholds)
-    results = evaluate_subjects(voxels, key=key, thresholds=thresholds).results
-    print(_summary(results, cases=len(maps)))
+    scored = score_folders(methods, settings)
+    results, several = scored.evaluation.results, len(methods) > 1
+    chosen = next(iter(thresholds), MASK_PROTOCOLS[0])
+    board = leaderboard(scored.evaluation, metric=arguments.rank_by, protocol=chosen)
+    tests, ranks = compare_methods(results, column=arguments.rank_by) if several else (None, None)
+    if tests is None:
+        print(score_text.summary(results, scans=scored.scans))
+    else:
+        print(score_text.ranked(board, scans=scored.scans))
+        print("\n" + score_text.compared(tests, ranks))
     if arguments.out is not None:
         write_table(results, arguments.out)
         print(f"wrote {arguments.out}")
+        if tests is not None:
+            beside = arguments.out.with_name(f"{arguments.out.stem}-tests{arguments.out.suffix}")
+            write_table(tests, beside)
+            print(f"wrote {beside}")
+    if arguments.report is not None:
+        from uad_eval.score_page import score_page, write_page
+
+        write_page(score_page(scored, board, tests=tests, ranks=ranks), arguments.report)
+        print(f"wrote {arguments.report}")
+
+
+def _slices(text: str) -> tuple[float, float]:
+    """Read LOW:HIGH."""
+    low, _, high = text.partition(":")
+    return float(low), float(high)
 
 
 def add_report(commands: Commands) -> None:
@@ -150,24 +226,3 @@ def run_notebook(arguments: argparse.Namespace) -> None:
 
 
 COMMANDS: tuple[Callable[[Commands], None], ...] = (add_score, add_report)
-
-
-def _summary(results: "pd.DataFrame", *, cases: int) -> str:
-    """Pooled figures and means over subjects, a line per metric and protocol."""
-    first = results.iloc[0]
-    subjects = results.loc[results["aggregation"] == "subject", "subject"].nunique()
-    lines = [f"{first['method']} on {first['cohort']}: {cases} scans of {subjects} subjects, {first['scope']}", ""]
-    lines.append(f"{'metric':30}{'threshold from':22}{'pooled':24}mean over subjects")
-    summed = results[results["aggregation"] != "subject"]
-    for (metric, protocol), rows in summed.groupby(["metric", "protocol"], sort=False):
-        spread = {row["aggregation"]: _spread(row) for _, row in rows.iterrows()}
-        name = {"best_dice": "⌈Dice⌉ (upper bound)", "prevalence": "share of lesion voxels"}.get(metric, metric)
-        cells = f"{name.replace('_', ' '):30}{protocol.replace('_', ' '):22}{spread.get('pooled', ''):24}"
-        lines.append((cells + spread.get("mean", "")).rstrip())
-    return "\n".join(lines)
-
-
-def _spread(row: "pd.Series") -> str:
-    """Write a value and its interval."""
-    known = row["low"] == row["low"]
-    return f"{row['value']:.3f}" + (f" ({row['low']:.3f}–{row['high']:.3f})" if known else "")

@@ -2,8 +2,8 @@
 
 How seeds and subjects combine: the value is the mean over the seeds. In each draw the subjects are resampled (the same
 draw for every method and seed) and so are the method's seeds, and the mean over those seeds is taken; the interval
-holds the middle 95 % of the draws. With one seed it speaks of subjects alone; with two or three it takes in some of the
-training's own scatter but understates it.
+holds the middle 95 % of the draws, expanded for few subjects (:func:`uad_eval.bootstrap.interval`). With one seed it
+speaks of subjects alone; with two or three it takes in some of the training's own scatter but understates it.
 """
 
 import zlib
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from uad_eval.bootstrap import interval
 from uad_eval.errors import InputError
-from uad_eval.results import POOLED, Evaluation
+from uad_eval.results import POOLED, SUBJECT, Evaluation
 
 
 class Estimate(NamedTuple):
@@ -41,12 +41,15 @@ class Comparison:
 
     def __init__(self, evaluation: Evaluation) -> None:
         self.values: dict[FigureName, float] = evaluation.results.groupby(_FIGURE)["value"].mean().to_dict()
+        each = evaluation.results[evaluation.results["aggregation"] == SUBJECT]
+        self._subjects: dict[str, int] = each.groupby("method")["subject"].nunique().to_dict()
         by_seed = evaluation.draws.sort_values("seed", kind="stable").groupby(_FIGURE)["draws"]
         self.draws: dict[FigureName, NDArray] = {name: _over_seeds(name[0], draws) for name, draws in by_seed}
 
     def over_seeds(self, figure: FigureName) -> Estimate:
         """Give a figure's mean over seeds and its interval; see :func:`over_seeds`."""
-        return Estimate(self.values.get(figure, float("nan")), *interval(self.draws.get(figure, np.zeros(0))))
+        ends = interval(self.draws.get(figure, np.zeros(0)), subjects=self._subjects.get(figure[0]))
+        return Estimate(self.values.get(figure, float("nan")), *ends)
 
     def difference(self, figure: FigureName, other: FigureName) -> Estimate:
         """Give the paired difference of two figures; see :func:`paired_difference`."""
@@ -57,7 +60,7 @@ class Comparison:
                 "expected as many; score both with the same number of draws"
             )
         value = self.values.get(figure, float("nan")) - self.values.get(other, float("nan"))
-        return Estimate(value, *interval(ours - theirs))
+        return Estimate(value, *interval(ours - theirs, subjects=self._subjects.get(figure[0])))
 
 
 def over_seeds(

@@ -14,15 +14,19 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from uad_eval.bootstrap import BINS, DRAWS, mask_draws, ranking_draws, subject_weights
+from uad_eval.empty_cases import EmptyCases, empty_cases, filled
 from uad_eval.errors import InputError
 from uad_eval.figures import Figure, tabulate
 from uad_eval.lesionwise import LesionCounts, count_in_scope, lesion_figures
+from uad_eval.mask_shape import MaskShape, shape_figures, shapes_in_scope
 from uad_eval.metrics import MASK_METRICS, Counts, counted_dice, counts
-from uad_eval.protocols import MASK_PROTOCOLS, ORACLE
-from uad_eval.ranking import Ranking, sorted_scores
+from uad_eval.protocols import MASK_PROTOCOLS, ORACLE, PER_IMAGE
+from uad_eval.ranking import Ranking, above_chance, sorted_scores
 from uad_eval.results import Evaluation, RunKey, single_figures, table
+from uad_eval.samples import SliceScores, evaluate_slices
 
 _OVER_ALL_SUBJECTS = {"specificity"}
+_OVERLAPS = {"dice", "iou"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class SubjectVoxels:
         Final mask per threshold protocol.
     lesions : mapping of str to LesionCounts
         Lesions and regions per protocol, of subjects whose items are volumes; otherwise empty.
+    shapes : mapping of str to MaskShape
+        Volume and surface per protocol, of subjects whose voxels have a known size; otherwise empty.
+    slices : SliceScores, optional
+        A score per slice, for the figures of slices and scans.
     """
 
     subject: str
@@ -47,6 +55,8 @@ class SubjectVoxels:
     truth: NDArray
     masks: Mapping[str, NDArray] = field(default_factory=dict)
     lesions: Mapping[str, LesionCounts] = field(default_factory=dict)
+    shapes: Mapping[str, MaskShape] = field(default_factory=dict)
+    slices: SliceScores | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,8 @@ class _Scored:
     ranking: Ranking
     counts: Mapping[str, Counts]
     lesions: Mapping[str, LesionCounts]
+    shapes: Mapping[str, MaskShape]
+    slices: SliceScores | None
 
 
 def evaluate(
@@ -73,6 +85,7 @@ def evaluate(
     thresholds: Mapping[str, float] | None = None,
     false_positive_rate: float | None = None,
     voxel_ml: ArrayLike | None = None,
+    spacing: ArrayLike | None = None,
     draws: int = DRAWS,
     bootstrap_seed: int = 0,
     bins: int = BINS,
@@ -94,7 +107,7 @@ def evaluate(
     pathologies : sequence of str, shape (n,), optional
         One per subject.
     masks : mapping of str to array_like of bool, shape (n, *spatial), optional
-        Final masks by protocol, one of :data:`uad_eval.protocols.MASK_PROTOCOLS`.
+        Final masks by protocol, one of :data:`uad_eval.protocols.MASK_PROTOCOLS` or ``per_image``.
     thresholds : mapping of str to float, optional
         Threshold by protocol, on the scale of ``maps``. Where no mask is given for a protocol, the mask is
         ``maps > threshold``; where one is given, the threshold is only noted in its rows.
@@ -103,6 +116,9 @@ def evaluate(
     voxel_ml : array_like of float, shape (n,), optional
         Volume of a voxel of each item. Where items are volumes, lesions are counted too
         (:mod:`uad_eval.lesionwise`), and with it by size.
+    spacing : array_like of float, shape (n, 3), optional
+        Size of a voxel of each item in mm, where items are volumes: then surface distances and volumes of the masks are
+        measured (:mod:`uad_eval.mask_shape`), and ``voxel_ml`` may be left out.
     draws, bootstrap_seed : int
         Bootstrap draws of subjects, and their seed. Keep both the same for methods that are to be compared.
     bins : int
@@ -132,8 +148,15 @@ def evaluate(
     sizes = None if voxel_ml is None else np.asarray(voxel_ml, np.float64)
     if sizes is not None and sizes.shape != maps.shape[:1]:
         raise InputError(f"voxel_ml: expected {maps.shape[0]} volumes, one per map, found {sizes.shape}")
+    voxel_mm = None if spacing is None else np.asarray(spacing, np.float64)
+    if voxel_mm is not None:
+        if maps.ndim != 4 or voxel_mm.shape != (len(maps), 3) or not (voxel_mm > 0).all():
+            raise InputError(
+                f"spacing: expected sizes above 0, (n, 3), of n volumes, found {voxel_mm.shape} for {maps.shape}"
+            )
+        sizes = voxel_mm.prod(axis=1) / 1000 if sizes is None else sizes
     return evaluate_subjects(
-        _by_subject(maps, truth, brain, subjects, pathologies, key, masks, thresholds, sizes),
+        _by_subject(maps, truth, brain, subjects, pathologies, key, masks, thresholds, sizes, voxel_mm),
         key=key,
         thresholds=thresholds,
         false_positive_rate=false_positive_rate,
@@ -165,13 +188,14 @@ def evaluate_subjects(
     Returns
     -------
     Evaluation
-        Tables ``results``, ``draws`` and ``curves``.
+        Tables ``results``, ``draws`` and ``curves``, and ``samples`` where subjects come with scores of slices.
 
     Raises
     ------
     InputError
         As :func:`evaluate`.
     """
+    rule = empty_cases(key.scope.empty_cases)
     scored = sorted((_score(v) for v in voxels), key=lambda s: s.subject)
     pooled = Ranking.of_sorted(
         *(np.sort(np.concatenate(kind)) for kind in zip(*(s.sorted for s in scored), strict=True))
@@ -181,14 +205,19 @@ def evaluate_subjects(
     weights = subject_weights(len(scored), draws=draws, seed=bootstrap_seed)
     figures = [
         *_ranking_figures(pooled, scored, weights, bins),
-        *_mask_figures(scored, weights, dict(thresholds or {})),
+        *_mask_figures(scored, weights, dict(thresholds or {}), rule),
         *lesion_figures([s.lesions for s in scored], weights),
+        *shape_figures([s.shapes for s in scored], rule),
     ]
     tabulated = tabulate(key, [s.subject for s in scored], [s.pathology for s in scored], figures, weights)
     notes = {"prevalence": (pooled.lesion / (pooled.lesion + pooled.healthy), "fraction")}
     if false_positive_rate is not None:
         notes["chosen_false_positive_rate"] = (false_positive_rate, "fraction")
-    return Evaluation.concat([replace(tabulated, curves=_curves(key, pooled)), single_figures(key, notes)])
+    parts = [replace(tabulated, curves=_curves(key, pooled)), single_figures(key, notes)]
+    slices = {(s.subject, s.pathology): s.slices for s in scored if s.slices is not None}
+    if slices:
+        parts.append(evaluate_slices(slices, key=key, draws=draws, bootstrap_seed=bootstrap_seed))
+    return Evaluation.concat(parts)
 
 
 def _check_arrays(maps: NDArray, subjects: NDArray, pathologies: NDArray, others: Mapping[str, NDArray]) -> None:
@@ -217,6 +246,7 @@ def _by_subject(
     masks: Mapping[str, ArrayLike],
     thresholds: Mapping[str, float],
     voxel_ml: NDArray | None,
+    voxel_mm: NDArray | None,
 ) -> Iterator[SubjectVoxels]:
     """Read the voxels of one subject after the other."""
     for subject in np.unique(subjects):
@@ -228,20 +258,27 @@ def _by_subject(
         final, lesion = cut | given, truth[rows][inside]
         sizes = None if voxel_ml is None else voxel_ml[rows]
         lesions = count_in_scope(inside, lesion, final, voxel_ml=sizes) if maps.ndim == 4 else {}
-        yield SubjectVoxels(subject, pathologies[rows[0]], scores, lesion, final, lesions)
+        shapes = {}
+        if voxel_mm is not None:
+            shapes = shapes_in_scope(inside, lesion, final, spacing=voxel_mm[rows], empty=key.scope.empty_cases)
+        yield SubjectVoxels(subject, pathologies[rows[0]], scores, lesion, final, lesions, shapes)
 
 
 def _score(voxels: SubjectVoxels) -> _Scored:
     """Sort and count the voxels of one subject; refuse what cannot be scored."""
-    unknown = sorted(set(voxels.masks) - set(MASK_PROTOCOLS))
+    known = (*MASK_PROTOCOLS, PER_IMAGE)
+    unknown = sorted(set(voxels.masks) - set(known))
     if unknown:
-        raise InputError(f"masks and thresholds: expected the protocols {', '.join(MASK_PROTOCOLS)}, found {unknown}")
+        raise InputError(f"masks and thresholds: expected the protocols {', '.join(known)}, found {unknown}")
     try:
         ordered = sorted_scores(voxels.scores, voxels.truth)
         counted = {name: counts(mask, voxels.truth) for name, mask in voxels.masks.items()}
     except InputError as error:
         raise InputError(f"subject {voxels.subject}: {error}") from error
-    return _Scored(voxels.subject, voxels.pathology, ordered, Ranking.of_sorted(*ordered), counted, voxels.lesions)
+    ranking = Ranking.of_sorted(*ordered)
+    return _Scored(
+        voxels.subject, voxels.pathology, ordered, ranking, counted, voxels.lesions, voxels.shapes, voxels.slices
+    )
 
 
 def _ranking_figures(pooled: Ranking, scored: Sequence[_Scored], weights: NDArray, bins: int) -> list[Figure]:
@@ -251,8 +288,13 @@ def _ranking_figures(pooled: Ranking, scored: Sequence[_Scored], weights: NDArra
     with_lesion = np.array([s.ranking.lesion > 0 for s in scored])
     at_best = np.array([_dice_at(s, threshold) for s in scored])
     precision, area = (np.array([getattr(s.ranking, m)() for s in scored]) for m in ("average_precision", "auroc"))
+    kinds = np.array([[s.ranking.lesion, s.ranking.healthy] for s in scored], np.float64)
+    normalised = pooled.normalised_average_precision()
+    drawn_normalised = above_chance(drawn["average_precision"], *(weights @ kinds).T)
+    each = above_chance(precision, *kinds.T)
     return [
         Figure("average_precision", pooled.average_precision(), drawn["average_precision"], precision, with_lesion),
+        Figure("normalised_average_precision", normalised, drawn_normalised, each, with_lesion),
         Figure("auroc", pooled.auroc(), drawn["auroc"], area, with_lesion),
         Figure("best_dice", best, drawn["best_dice"], at_best, with_lesion, protocol=ORACLE, threshold=threshold),
     ]
@@ -267,7 +309,9 @@ def _dice_at(scored: _Scored, threshold: float) -> float:
     return float(counted_dice(Counts(float(tp), float(fp), float(lesion.size - tp), float(healthy.size - fp))))
 
 
-def _mask_figures(scored: Sequence[_Scored], weights: NDArray, thresholds: Mapping[str, float]) -> list[Figure]:
+def _mask_figures(
+    scored: Sequence[_Scored], weights: NDArray, thresholds: Mapping[str, float], rule: EmptyCases
+) -> list[Figure]:
     """Figures of the masks of each protocol."""
     with_lesion = np.array([s.ranking.lesion > 0 for s in scored])
     figures = []
@@ -276,12 +320,14 @@ def _mask_figures(scored: Sequence[_Scored], weights: NDArray, thresholds: Mappi
         drawn = mask_draws(each, weights)
         pooled = Counts(*(float(np.sum(count)) for count in each))
         for name, metric in MASK_METRICS.items():
-            over = np.ones_like(with_lesion) if name in _OVER_ALL_SUBJECTS else with_lesion
+            own = metric(each)
+            over_all = name in _OVER_ALL_SUBJECTS
+            if name in _OVERLAPS:
+                own, over_all = filled(own, each.tp + each.fp + each.fn == 0, rule.overlap), rule.every_subject
+            over = np.ones_like(with_lesion) if over_all else with_lesion
             threshold = thresholds.get(protocol, float("nan"))
             figures.append(
-                Figure(
-                    name, float(metric(pooled)), drawn[name], metric(each), over, protocol=protocol, threshold=threshold
-                )
+                Figure(name, float(metric(pooled)), drawn[name], own, over, protocol=protocol, threshold=threshold)
             )
     return figures
 

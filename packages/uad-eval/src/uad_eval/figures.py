@@ -19,8 +19,8 @@ class Figure:
     metric : str
     pooled : float
         Over all voxels or samples together.
-    draws : ndarray, shape (draws,)
-        The pooled figure in each bootstrap draw.
+    draws : ndarray, shape (draws,), or None
+        The pooled figure in each bootstrap draw; None where there is no pooled figure, only subjects'.
     each : ndarray, shape (subjects,), or None
         The same per subject; None where a subject has none of its own.
     averaged : ndarray of bool, shape (subjects,), or None
@@ -31,7 +31,7 @@ class Figure:
 
     metric: str
     pooled: float
-    draws: NDArray
+    draws: NDArray | None
     each: NDArray | None = None
     averaged: NDArray | None = None
     protocol: str = ""
@@ -62,7 +62,7 @@ def tabulate(
     for figure in figures:
         common = key.columns() | {"metric": figure.metric, "protocol": figure.protocol}
         noted = common | {"threshold": figure.threshold, "unit": figure.unit}
-        summaries = [(POOLED, figure.pooled, figure.draws)]
+        summaries = [] if figure.draws is None else [(POOLED, figure.pooled, figure.draws)]
         if figure.each is not None:
             kept = figure.each if figure.averaged is None else np.where(figure.averaged, figure.each, np.nan)
             ones = np.ones_like(kept)
@@ -73,7 +73,7 @@ def tabulate(
             ]
         for aggregation, value, draws in summaries:
             known = draws if len(subjects) > 1 else np.full(len(draws), np.nan)
-            low, high = interval(known)
+            low, high = interval(known, subjects=len(subjects))
             rows.append(
                 noted | {"subject": aggregation, "value": value, "low": low, "high": high, "aggregation": aggregation}
             )

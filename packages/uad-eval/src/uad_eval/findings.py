@@ -1,9 +1,13 @@
 """Tables in a sentence: what they show, and whether it is more than chance. All return Markdown."""
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
+from uad_eval.comparison import paired_difference
 from uad_eval.lesion_bands import ALL as ALL_LESIONS
 from uad_eval.pathology_differences import ALL
+from uad_eval.results import MEAN, Evaluation
 
 
 def leave_out_finding(differences: pd.DataFrame) -> str:
@@ -196,6 +200,47 @@ def label_gain_finding(gain: pd.DataFrame, what: str) -> str:
     """
     listed = "; ".join(f"{row['x']:,.0f}: {_difference(row)}, {_verdict(row)}" for _, row in gain.iterrows())
     return f"**{what}**, pre-trained less from scratch, by number of labelled scans: {listed}."
+
+
+def order_finding(
+    evaluation: Evaluation,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    metric: str,
+    protocol: str,
+    published: Mapping[tuple[str, str], float],
+) -> str:
+    """Say for pairs of methods which is better, and whether it is so in a paper.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of one scope; each cohort by itself.
+    pairs : sequence of (str, str)
+        The first of each is better in the paper.
+    metric, protocol : str
+        Of the figure; means over people are compared.
+    published : mapping of (str, str) to float
+        Cohort and method to the paper's figure.
+
+    Returns
+    -------
+    str
+        A list item per cohort and pair: the paired difference with its 95 % interval, and the paper's. The order counts
+        as reproduced or reversed only where the interval excludes 0.
+    """
+    lines = []
+    for cohort in dict.fromkeys(evaluation.results["cohort"]):
+        own = evaluation.select(cohort=cohort)
+        for better, worse in pairs:
+            found = paired_difference(own, better, worse, metric=metric, protocol=protocol, aggregation=MEAN)
+            row = pd.Series(found._asdict())
+            verdict = "reproduced" if row["low"] > 0 else "**reversed**" if row["high"] < 0 else "not decided"
+            known = all((cohort, name) in published for name in (better, worse))
+            paper = f"; paper {published[cohort, better] - published[cohort, worse]:+.3f}" if known else ""
+            found_text = f"{_difference(row)}{paper.replace('-', '−')}"
+            lines.append(f"- {cohort}, **{better}** over {worse}: {found_text}: {verdict}.")
+    return "\n".join(lines)
 
 
 def _interval(row: pd.Series) -> str:

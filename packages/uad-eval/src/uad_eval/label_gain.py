@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from uad_eval.bootstrap import interval
 from uad_eval.errors import InputError
-from uad_eval.results import POOLED, Evaluation
+from uad_eval.results import POOLED, SUBJECT, Evaluation
 
 _SEED = 0  # of drawing seeds; people are drawn in the evaluation already
 
@@ -84,10 +84,11 @@ def label_gain(
         The two have other seeds or other numbers of draws.
     """
     rows = []
+    people = evaluation.results.loc[evaluation.results["aggregation"] == SUBJECT, "subject"].nunique()
     for x in sorted(set(ours) & set(theirs)):
         names = {"metric": metric, "protocol": protocol, "aggregation": aggregation}
         value, draws, seeds = _difference(evaluation, ours[x], theirs[x], names)
-        low, high = interval(draws)
+        low, high = interval(draws, subjects=people)
         defined = draws[np.isfinite(draws)]
         p = float(min(1.0, 2 * min((defined <= 0).mean(), (defined >= 0).mean()))) if defined.size else float("nan")
         rows.append({"x": float(x), "value": value, "low": low, "high": high, "p": p, "seeds": seeds})

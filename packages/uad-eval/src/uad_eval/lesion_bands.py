@@ -154,6 +154,6 @@ def _share_found(lesions: pd.DataFrame, draws: int, seed: int) -> dict[str, floa
     if len(people) > 1:
         weights = subject_weights(len(people), draws=draws, seed=seed)
         found, sizes = people["sum"].to_numpy(np.float64), people["size"].to_numpy(np.float64)
-        low, high = interval(ratio_draws(found, sizes, weights))
+        low, high = interval(ratio_draws(found, sizes, weights), subjects=len(people))
     share = float(lesions["found"].mean())
     return {"lesions": len(lesions), "people": len(people), "value": share, "low": low, "high": high}

@@ -66,6 +66,47 @@ def average_precision(scores: ArrayLike, truth: ArrayLike) -> float:
     return Ranking.of(scores, truth).average_precision()
 
 
+def normalised_average_precision(scores: ArrayLike, truth: ArrayLike) -> float:
+    """Average precision above chance, (AP − prevalence) / (1 − prevalence); parameters as :func:`average_precision`.
+
+    Returns
+    -------
+    float
+        0 is chance and 1 perfect, whatever the share of lesion voxels; NaN without a lesion or a healthy voxel.
+    """
+    return Ranking.of(scores, truth).normalised_average_precision()
+
+
+def average_precision_at_prevalence(scores: ArrayLike, truth: ArrayLike, *, prevalence: float) -> float:
+    """Average precision as it would be were a stated share of the voxels lesion.
+
+    Cohorts with small and with large lesions may so be set beside each other: with the same overlap of lesion and
+    healthy scores they give the same figure.
+
+    Parameters
+    ----------
+    scores, truth : array_like, same shape
+        As :func:`average_precision`.
+    prevalence : float
+        Above 0 and below 1.
+
+    Returns
+    -------
+    float
+        In 0..1; NaN without a lesion or a healthy voxel.
+
+    Raises
+    ------
+    InputError
+        As :func:`average_precision`, or the prevalence is out of range.
+
+    References
+    ----------
+    Siblini et al. (2020), Master your metrics with calibration, equation 5 (calibrated precision).
+    """
+    return Ranking.of(scores, truth).average_precision_at(prevalence)
+
+
 def auroc(scores: ArrayLike, truth: ArrayLike) -> float:
     """Area under the ROC curve; parameters and errors as :func:`average_precision`.
 

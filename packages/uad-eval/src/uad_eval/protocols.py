@@ -9,6 +9,9 @@
     (:mod:`uad_eval.healthy_volume`). It has seen no lesion.
 ``synthetic_validation``
     The threshold with the best Dice on lesions that were made up in healthy validation scans. It has seen no real one.
+``per_image``
+    No threshold from other scans: a rule such as a mixture of Gaussians makes the mask of each image from that image
+    alone. It has seen no label.
 ``oracle``
     The threshold with the best Dice on the test scans themselves. Its Dice is an upper bound, written ⌈Dice⌉.
 
@@ -25,12 +28,13 @@ LESION_VALIDATION = "lesion_validation"
 HEALTHY_VALIDATION = "healthy_validation"
 HEALTHY_VOLUME = "healthy_volume"
 SYNTHETIC_VALIDATION = "synthetic_validation"
+PER_IMAGE = "per_image"
 ORACLE = "oracle"
 #: Those with a threshold chosen beforehand, which gives a mask.
 MASK_PROTOCOLS = (LESION_VALIDATION, HEALTHY_VALIDATION, HEALTHY_VOLUME, SYNTHETIC_VALIDATION)
 #: Those of them that need no label of a lesion.
 LABEL_FREE = (HEALTHY_VALIDATION, HEALTHY_VOLUME, SYNTHETIC_VALIDATION)
-PROTOCOLS = (*MASK_PROTOCOLS, ORACLE)
+PROTOCOLS = (*MASK_PROTOCOLS, PER_IMAGE, ORACLE)
 
 
 def lesion_validation_threshold(scores: ArrayLike, truth: ArrayLike) -> float:

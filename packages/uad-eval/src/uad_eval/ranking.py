@@ -82,6 +82,23 @@ class Ranking:
         """Average precision, NaN without a lesion."""
         return float(ranked_average_precision(self.hits, self.false_alarms))
 
+    def normalised_average_precision(self) -> float:
+        """(AP − prevalence) / (1 − prevalence): 0 is chance, 1 is perfect; NaN without a lesion or a healthy voxel."""
+        return float(above_chance(self.average_precision(), np.asarray(self.lesion), np.asarray(self.healthy)))
+
+    def average_precision_at(self, prevalence: float) -> float:
+        """Average precision as it would be at a stated share of lesion voxels, 0 < prevalence < 1.
+
+        False alarms are weighted so that lesion and healthy voxels stand in the stated ratio. NaN without a lesion or
+        a healthy voxel.
+        """
+        if not 0 < prevalence < 1:
+            raise InputError(f"prevalence: expected above 0 and below 1, found {prevalence}")
+        if not self.lesion or not self.healthy:
+            return float("nan")
+        weight = self.lesion * (1 - prevalence) / (self.healthy * prevalence)
+        return float(ranked_average_precision(self.hits, weight * self.false_alarms))
+
     def auroc(self) -> float:
         """Area under the ROC curve, NaN without a lesion or without a healthy voxel."""
         return float(ranked_auroc(self.hits, self.false_above, self.false_alarms, np.array(float(self.healthy))))
@@ -182,6 +199,12 @@ def ranked_average_precision(hits: NDArray, false_alarms: NDArray) -> NDArray:
     steps = np.diff(hits, axis=-1, prepend=0)
     precision = hits / np.maximum(hits + false_alarms, 1)
     return ratio((steps * precision).sum(axis=-1), hits[..., -1])
+
+
+def above_chance(average_precision: NDArray | float, lesion: NDArray, healthy: NDArray) -> NDArray:
+    """Average precision less that of chance, over what chance leaves; arrays of one shape, NaN where undefined."""
+    prevalence = ratio(lesion, np.asarray(lesion) + healthy)
+    return ratio(average_precision - prevalence, 1 - prevalence)
 
 
 def ranked_auroc(hits: NDArray, false_above: NDArray, false_alarms: NDArray, healthy: NDArray) -> NDArray:

@@ -1,4 +1,4 @@
-"""How well a method redraws healthy scans: the mean absolute error over their brain voxels."""
+"""How well a method redraws scans: the mean absolute error over their brain voxels."""
 
 from collections.abc import Sequence
 
@@ -19,25 +19,31 @@ def evaluate_reconstruction(
     subjects: Sequence[str] | NDArray,
     *,
     key: RunKey,
+    metric: str = "healthy_mae",
+    pathologies: Sequence[str] | NDArray | None = None,
     draws: int = DRAWS,
     bootstrap_seed: int = 0,
 ) -> Evaluation:
-    """Measure the error of healthy reconstruction.
+    """Measure the error of reconstruction: unless told otherwise, of healthy items.
 
     Parameters
     ----------
     images, reconstructions : array_like, shape (n, c, *spatial) or (n, *spatial)
-        Lesion-free items only. May be memory-mapped: one subject is read at a time.
+        May be memory-mapped: one subject is read at a time.
     brain : array_like of bool, shape (n, *spatial)
     subjects : sequence of str, shape (n,)
     key : RunKey
+    metric : str
+        ``"healthy_mae"`` where all items are lesion-free, else another name, such as ``"mae"``.
+    pathologies : sequence of str, shape (n,), optional
+        One per subject; ``"healthy"`` when not given.
     draws, bootstrap_seed : int
         Bootstrap draws of subjects, and their seed.
 
     Returns
     -------
     Evaluation
-        Metric ``healthy_mae``, in the scale of the images, over the brain's voxels whatever the scope.
+        The metric, in the scale of the images, over the brain's voxels whatever the scope.
 
     Raises
     ------
@@ -47,7 +53,7 @@ def evaluate_reconstruction(
     images, reconstructions, brain = np.asanyarray(images), np.asanyarray(reconstructions), np.asanyarray(brain)
     subjects = np.asarray(subjects).astype(str)
     if not len(subjects) or subjects.shape != images.shape[:1]:
-        raise InputError(f"subjects: expected {images.shape[0]} names, one per healthy image, found {subjects.shape}")
+        raise InputError(f"subjects: expected {images.shape[0]} names, one per image, found {subjects.shape}")
     names = np.unique(subjects)
     rows = [np.flatnonzero(subjects == name) for name in names]
     totals, sizes = np.array([absolute_error(images[r], reconstructions[r], brain[r]) for r in rows]).T
@@ -55,5 +61,6 @@ def evaluate_reconstruction(
     ones = np.ones(len(names))
     each = ratio_draws(totals, sizes, np.eye(len(names)))
     pooled = float(ratio_draws(totals, sizes, ones))
-    figure = Figure("healthy_mae", pooled, ratio_draws(totals, sizes, weights), each, unit="image intensity")
-    return tabulate(key, list(names), ["healthy"] * len(names), [figure], weights)
+    figure = Figure(metric, pooled, ratio_draws(totals, sizes, weights), each, unit="image intensity")
+    kinds = ["healthy"] * len(names) if pathologies is None else [str(pathologies[r[0]]) for r in rows]
+    return tabulate(key, list(names), kinds, [figure], weights)

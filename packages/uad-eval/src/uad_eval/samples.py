@@ -1,6 +1,7 @@
 """Tell anomalous slices and scans from healthy ones by one score each, the ℓ2 distance of image and reconstruction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,53 @@ from uad_eval.errors import InputError
 from uad_eval.figures import Figure, tabulate
 from uad_eval.ranking import Ranking, sorted_scores
 from uad_eval.results import Evaluation, RunKey, table
+
+
+class SliceScores(NamedTuple):
+    """One subject's slices.
+
+    Attributes
+    ----------
+    score : ndarray of float, shape (s,)
+        Root mean square of the map over the slice's voxels in scope.
+    anomalous : ndarray of bool, shape (s,)
+        Whether a voxel of it is lesion.
+    scan : ndarray of str, shape (s,)
+    """
+
+    score: NDArray
+    anomalous: NDArray
+    scan: NDArray
+
+
+def evaluate_slices(
+    slices: Mapping[tuple[str, str], SliceScores], *, key: RunKey, draws: int = DRAWS, bootstrap_seed: int = 0
+) -> Evaluation:
+    """Measure how well slices and scans are told apart, as :func:`evaluate_samples`.
+
+    Parameters
+    ----------
+    slices : mapping of (subject, pathology) to SliceScores
+    key, draws, bootstrap_seed
+        As :func:`evaluate_samples`.
+
+    Returns
+    -------
+    Evaluation
+    """
+    joined = [np.concatenate(column) for column in zip(*slices.values(), strict=True)]
+    lengths = [part.score.size for part in slices.values()]
+    subjects, pathologies = (np.repeat([name[kind] for name in slices], lengths) for kind in (0, 1))
+    return evaluate_samples(
+        joined[0],
+        joined[1],
+        subjects,
+        key=key,
+        scans=joined[2],
+        pathologies=pathologies,
+        draws=draws,
+        bootstrap_seed=bootstrap_seed,
+    )
 
 
 def evaluate_samples(
@@ -45,9 +93,10 @@ def evaluate_samples(
     Returns
     -------
     Evaluation
-        Metrics ``slice_auroc`` and ``scan_auroc``, pooled; NaN where all samples are of one kind. A scan's score is
-        the root mean square of its slices' scores, so that scans with more slices are not farther off for that; it
-        is anomalous when one of its slices is. The table ``samples`` holds every score.
+        Metrics ``slice_auroc``, ``slice_average_precision`` and the same of ``scan``, pooled; NaN where samples are of
+        one kind (average precision: where none is anomalous). A scan's score is the root mean square of its slices'
+        scores, so that scans with more slices are not farther off for that; it is anomalous when one of its slices is.
+        The table ``samples`` holds every score.
 
     Raises
     ------
@@ -73,7 +122,7 @@ def evaluate_samples(
     names = np.unique(columns["subject"])
     weights = subject_weights(len(names), draws=draws, seed=bootstrap_seed)
     levels = {"slice": slices, "scan": scan}
-    figures = [_figure(f"{level}_auroc", frame, names, weights) for level, frame in levels.items()]
+    figures = [figure for level, frame in levels.items() for figure in _figures(level, frame, names, weights)]
     kept = [
         table("samples", key.columns() | frame.to_dict("series") | {"level": level, "sample": np.arange(len(frame))})
         for level, frame in levels.items()
@@ -87,10 +136,11 @@ def _root_mean_square(scores: pd.Series) -> float:
     return float(np.sqrt(np.mean(np.square(scores))))
 
 
-def _figure(metric: str, samples: pd.DataFrame, names: NDArray, weights: NDArray) -> Figure:
-    """AUROC of the samples' scores with its draws."""
+def _figures(level: str, samples: pd.DataFrame, names: NDArray, weights: NDArray) -> list[Figure]:
+    """AUROC and average precision of the samples' scores with their draws."""
     score, anomalous = samples["score"].to_numpy(), samples["anomalous"].to_numpy()
     whose = samples["subject"].to_numpy()
     pooled = Ranking.of(score, anomalous)
     each = [sorted_scores(score[whose == name], anomalous[whose == name]) for name in names]
-    return Figure(metric, pooled.auroc(), ranking_draws(pooled, each, weights)["auroc"])
+    drawn = ranking_draws(pooled, each, weights)
+    return [Figure(f"{level}_{name}", getattr(pooled, name)(), drawn[name]) for name in ("auroc", "average_precision")]

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from html import escape
 
 import pandas as pd
@@ -20,6 +21,7 @@ _STYLE = """
 .uad-board table .name {text-align: left !important; white-space: normal; min-width: 9em; max-width: 15em;
   overflow-wrap: break-word; position: sticky; left: 0; background: #fff; border-right: 1px solid #ddd}
 .uad-board tr.baseline td, .uad-board table tr.baseline .name {background: #f3f3f3}
+.uad-board td.error {text-align: left; white-space: normal; overflow-wrap: anywhere}
 .uad-board .between {display: block; font-size: 10px; font-weight: 400; color: #555}
 .uad-board .tag {font-size: 11px; color: #555; border: 1px solid #999; border-radius: 3px; padding: 0 4px;
   display: inline-block}
@@ -29,13 +31,16 @@ _STYLE = """
 """
 
 
-def render_html(board: pd.DataFrame) -> str:
+def render_html(board: pd.DataFrame, *, failed: Mapping[str, str] | None = None) -> str:
     """Draw the leaderboard as a table with a short key.
 
     Parameters
     ----------
     board : pandas.DataFrame
         From :func:`uad_eval.tables.leaderboard`.
+    failed : mapping of str to str, optional
+        What could not be scored and stands below the ranks, to its error, as
+        ``uad_eval.experiment.Experiment.failures`` gives it.
 
     Returns
     -------
@@ -54,18 +59,24 @@ def render_html(board: pd.DataFrame) -> str:
     body = []
     for _, row in board.iterrows():
         tag = ' <span class="tag">baseline</span>' if row["baseline"] else ""
-        # A long name breaks between its settings, not within a word.
-        name = re.sub(r"([:=,+])", r"\1<wbr>", escape(row["method"]))
-        cells = [f"<td>{row['rank']}</td>", f'<td class="name">{name}{tag}</td>']
+        cells = [f"<td>{row['rank']}</td>", f'<td class="name">{_breakable(row["method"])}{tag}</td>']
         for column in shown:
             cells.append(_cell(row, column.name, bold.get(column.name) == row["method"], column.compared))
             if compared and column is ranked:
                 cells.append(_cell(row, "difference", False, True))
         body.append(f'<tr class="{"baseline" if row["baseline"] else ""}">{"".join(cells)}</tr>')
+    for method, error in (failed or {}).items():
+        text = f'<td class="error" colspan="{len(headings) - 2}">failed: {escape(error)}</td>'
+        body.append(f'<tr><td></td><td class="name">{_breakable(method)}</td>{text}</tr>')
     key = "".join(f"<p><b>{escape(term)}</b>: {escape(text)}</p>" for term, text in _key(board, shown).items())
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     details = f"<details><summary>What the columns say</summary>{key}</details>"
     return f'<style>{_STYLE}</style><div class="uad-board">{table}{details}</div>'
+
+
+def _breakable(method: str) -> str:
+    """Let a long name break between its settings, not within a word."""
+    return re.sub(r"([:=,+])", r"\1<wbr>", escape(method))
 
 
 def _cell(row: pd.Series, name: str, bold: bool, between: bool) -> str:

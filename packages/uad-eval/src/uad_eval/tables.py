@@ -227,7 +227,7 @@ def by_pathology(
         low, high = np.nan, np.nan
         if len(values) > 1:
             weights = subject_weights(len(values), draws=draws, seed=seed)
-            low, high = interval(ratio_draws(values, np.ones(len(values)), weights))
+            low, high = interval(ratio_draws(values, np.ones(len(values)), weights), subjects=len(values))
         common = {"method": method, "pathology": pathology, "subjects": len(values)}
         rows.append(common | {"value": values.mean(), "low": low, "high": high})
     return pd.DataFrame(rows, columns=["method", "pathology", "subjects", "value", "low", "high"])

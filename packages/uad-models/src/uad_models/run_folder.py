@@ -36,7 +36,13 @@ ENVIRONMENT, CHECKPOINT = "environment.json", "checkpoint.safetensors"
 _FREE_TO_CHANGE = ("train.accelerator", "train.devices", "train.workers")
 _GROUPS = ("config", "train", "arrays", "labels")
 # Settings that older runs do not have; at these values they change nothing.
-_ABSENT: dict[str, Any] = {"train.augmentation": "none", "train.patch": None}
+_ABSENT: dict[str, Any] = {
+    "train.augmentation": "none",
+    "train.patch": None,
+    "train.minutes": 0.0,
+    "train.plateau_factor": 0.1,
+    "train.plateau_patience": 5,
+}
 
 
 def _versions() -> dict[str, str]:

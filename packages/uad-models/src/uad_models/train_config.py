@@ -18,6 +18,10 @@ class TrainConfig:
     ----------
     steps
         Optimiser steps per stage, at most.
+    minutes
+        Above 0, minutes of training in place of ``steps``: stages get equal shares, each ends with a validation, and
+        the cosine falls with the clock, which stands still while a run is not running. Such a run does not give the
+        same bits twice. 0 trains by steps.
     batch_size
         Images per forward pass, over all devices; a multiple of ``devices``.
     accumulate
@@ -29,7 +33,12 @@ class TrainConfig:
     warmup_steps
         Steps over which the learning rate rises linearly to its peak.
     schedule
-        After that: ``"cosine"`` falls to 0 at the last step, ``"constant"`` stays.
+        After that: ``"cosine"`` falls to 0 at the last step, ``"constant"`` stays, ``"plateau"`` falls whenever the
+        loss on healthy validation images has stopped falling.
+    plateau_factor
+        What a plateau multiplies the learning rate by, above 0 and below 1.
+    plateau_patience
+        Validations without a lower loss, by a ten thousandth, that are not yet a plateau.
     gradient_clip
         Largest ℓ2 norm of a group's gradients; 0 does not clip.
     ema_decay
@@ -63,12 +72,15 @@ class TrainConfig:
     """
 
     steps: int = 1000
+    minutes: float = 0.0
     batch_size: int = 32
     accumulate: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     warmup_steps: int = 50
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "plateau"] = "cosine"
+    plateau_factor: float = 0.1
+    plateau_patience: int = 5
     gradient_clip: float = 1.0
     ema_decay: float = 0.0
     validate_every: int = 100
@@ -87,9 +99,11 @@ class TrainConfig:
             check_field(each.name, getattr(self, each.name), hints[each.name])
         for name in ("steps", "batch_size", "accumulate", "validate_every", "checkpoint_every", "devices"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("weight_decay", "warmup_steps", "gradient_clip", "patience", "workers"):
+        for name in ("weight_decay", "warmup_steps", "gradient_clip", "patience", "plateau_patience", "workers"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
+        self._check("minutes", 0 <= self.minutes < math.inf, "0 for none, or a number above it")
         self._check("learning_rate", self.learning_rate > 0, "above 0")
+        self._check("plateau_factor", 0 < self.plateau_factor < 1, "above 0 and below 1")
         self._check("ema_decay", 0 <= self.ema_decay < 1, "at least 0 and below 1")
         self._check("patch", self.patch is None or all(side >= 1 for side in self.patch), "sides of at least 1")
         self._check("batch_size", self.batch_size % self.devices == 0, f"a multiple of devices = {self.devices}")
@@ -125,13 +139,15 @@ class TrainConfig:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**fields)
 
-    def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of a step.
+    def learning_rate_at(self, step: int, *, spent: float = 0.0) -> float:
+        """Return the learning rate of a step, before any plateau.
 
         Parameters
         ----------
         step
             From 0.
+        spent
+            Share of the stage's minutes that is over, at least 0 and below 1; of no effect where steps count.
 
         Returns
         -------
@@ -140,7 +156,7 @@ class TrainConfig:
         """
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
-        if self.schedule == "constant":
+        if self.schedule != "cosine":
             return self.learning_rate
-        done = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
+        done = spent if self.minutes else (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))

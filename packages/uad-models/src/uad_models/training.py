@@ -5,7 +5,8 @@ stage every parameter group has an AdamW and a loss of its own, and the groups t
 
 Randomness: step ``s`` of a stage draws from streams seeded by (seed, stage, ``s``, rank), and its batch is a function
 of (seed, stage, ``s``), so the state of every random stream at a checkpoint is those integers. A run that was killed
-and resumed gives, on a CPU and with the same number of threads, the same bits as one that was not.
+and resumed gives, on a CPU and with the same number of threads, the same bits as one that was not. A run by the clock
+(``minutes``) resumes with the time that its last checkpoint had.
 """
 
 import errno
@@ -13,7 +14,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,10 @@ class _Progress:
     waited: int = 0
     history: int = 0
     seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+
+_LAST_MOMENT = 1 - 1e-6  # of a stage's minutes, for a step behind them: the cosine must not reach 0
 
 
 class _Training:
@@ -279,6 +284,7 @@ class _Training:
                 store=self.store,
                 config=self.config,
                 seed=self.settings.seed,
+                losses=self.at.losses,
             )
             with closing(stage):
                 self._train_stage(stage)
@@ -306,24 +312,39 @@ class _Training:
             self.method.calibrate(feeder.sweep, generator=generator)
 
     def _train_stage(self, stage: Stage) -> None:
-        """Train one stage from where it stands to its last step, or until its validation loss has stopped falling."""
+        """Train one stage to its last step or minute, or until its validation loss has stopped falling."""
         at, config = self.at, self.config
         if at.step:
             stage.restore(self.saved)
         self.method.train()
         title = f"{self.method.name} {stage.name}"
         quiet = not (self.show and self.fabric.is_global_zero)
-        with tqdm(total=config.steps, initial=at.step, desc=title, unit="step", disable=quiet) as bar:
-            while at.step < config.steps and not (config.patience and at.waited >= config.patience):
-                stage.step(at.step)
+        total, spent = None if config.minutes else config.steps, self._spent()
+        with tqdm(total=total, initial=at.step, desc=title, unit="step", disable=quiet) as bar:
+            # A run that resumes when its time is over may have no weights to keep yet: it takes one step more.
+            while not (self._over(spent) and stage.best) and not (config.patience and at.waited >= config.patience):
+                now = min(spent, _LAST_MOMENT)
+                stage.step(at.step, spent=now)
                 at.step += 1
                 bar.update()
-                if at.step % config.validate_every == 0 or at.step == config.steps:
-                    bar.set_postfix(val_loss=f"{self._validate(stage):.4g}", best=f"{at.best:.4g}")
+                spent = self._spent()
+                if at.step % config.validate_every == 0 or self._over(spent):
+                    bar.set_postfix(val_loss=f"{self._validate(stage, spent=now):.4g}", best=f"{at.best:.4g}")
                 if at.step % config.checkpoint_every == 0:
                     self._save(stage.tensors())
 
-    def _validate(self, stage: Stage) -> float:
+    def _over(self, spent: float) -> bool:
+        """Tell whether the present stage has had its steps, or its share of the minutes."""
+        return spent >= 1 if self.config.minutes else self.at.step >= self.config.steps
+
+    def _spent(self) -> float:
+        """Give the share of the present stage's minutes that is over, as the first rank's clock has it; else 0."""
+        if not self.config.minutes:
+            return 0.0
+        share = (time.monotonic() - self.started) / (60 * self.config.minutes) * len(self.method.stages)
+        return max(0.0, self.fabric.broadcast(share - self.at.stage))
+
+    def _validate(self, stage: Stage, *, spent: float) -> float:
         """Validate, write it down, keep the weights if they are the best so far; return the validation loss."""
         at, config = self.at, self.config
         since = (at.step - 1) % config.validate_every + 1
@@ -342,10 +363,13 @@ class _Training:
             at.waited += 1
         at.history += 1
         if self.fabric.is_global_zero:
-            numbers = losses | {"learning_rate": config.learning_rate_at(at.step - 1)}
+            numbers = losses | {"learning_rate": stage.learning_rate_at(at.step - 1, spent=spent)}
             seconds = round(time.monotonic() - self.started, 3)
             self.history.add({"stage": stage.name, "step": at.step, **numbers, "seconds": seconds})
             self.fabric.log_dict(numbers, step=self._steps_done())
+        at.losses.append(loss)
+        if stage.plateau:
+            stage.plateau.note(loss)
         return loss
 
     def _save(self, tensors: dict[str, torch.Tensor]) -> None:

@@ -16,6 +16,7 @@ from uad_models.checkpoint import optimiser_tensors, part, prefixed, restore_opt
 from uad_models.feeding import Batch, Feeder
 from uad_models.method import Method
 from uad_models.moving_average import MovingAverage
+from uad_models.plateau import Plateau
 from uad_models.train_config import TrainConfig
 
 _VALIDATION = 2**32 - 1  # where a stream has the step: no training step has this number
@@ -69,6 +70,8 @@ class Stage:
         How to train.
     seed
         Of the run.
+    losses
+        Validation losses that the stage has had before it was interrupted.
 
     Attributes
     ----------
@@ -79,13 +82,23 @@ class Stage:
     """
 
     def __init__(
-        self, name: str, index: int, *, loss: Any, fabric: Fabric, store: ArrayStore, config: TrainConfig, seed: int
+        self,
+        name: str,
+        index: int,
+        *,
+        loss: Any,
+        fabric: Fabric,
+        store: ArrayStore,
+        config: TrainConfig,
+        seed: int,
+        losses: list[float],
     ) -> None:
         self.name, self.loss, self.fabric, self.config = name, loss, fabric, config
         self.method: Method = loss.module.method
         self.average = MovingAverage(self.method, config.ema_decay) if config.ema_decay else None
         self.kept = self.average.method if self.average else self.method
         self.best: dict[str, Tensor] = {}
+        self.plateau = Plateau(config, losses) if config.schedule == "plateau" else None
         self.optimisers: dict[str, Any] = {
             group: fabric.setup_optimizers(self._optimiser(parameters))
             for group, parameters in self.method.parameter_groups(name).items()
@@ -104,19 +117,21 @@ class Stage:
             keep=keep,
         )
 
-    def step(self, step: int) -> None:
+    def step(self, step: int, *, spent: float = 0.0) -> None:
         """Take one optimiser step in every group, in turn.
 
         Parameters
         ----------
         step
             From 0.
+        spent
+            See `TrainConfig.learning_rate_at`.
         """
         config = self.config
         self._seed(step)
         for group, optimiser in self.optimisers.items():
             for each in optimiser.param_groups:
-                each["lr"] = config.learning_rate_at(step) * each["factor"]
+                each["lr"] = self.learning_rate_at(step, spent=spent) * each["factor"]
             # Of all groups: an opponent's loss leaves gradients in weights that it does not train.
             self.loss.zero_grad()
             for forward in range(config.accumulate):
@@ -132,6 +147,23 @@ class Stage:
             optimiser.step()
         if self.average:
             self.average.update(self.method, step)
+
+    def learning_rate_at(self, step: int, *, spent: float = 0.0) -> float:
+        """Return the learning rate of a step, plateaus so far included.
+
+        Parameters
+        ----------
+        step
+            From 0.
+        spent
+            See `TrainConfig.learning_rate_at`.
+
+        Returns
+        -------
+        float
+            Above 0.
+        """
+        return self.config.learning_rate_at(step, spent=spent) * (self.plateau.share if self.plateau else 1.0)
 
     def train_losses(self, steps: int) -> dict[str, float]:
         """Return the mean losses since the last call.

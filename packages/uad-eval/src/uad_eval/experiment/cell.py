@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from uad_data import ArrayStore
+from uad_data.atomic import atomic_path
+from uad_eval.experiment.cell_key import cell_key
 from uad_eval.experiment.folds import Fold
 from uad_eval.experiment.json_file import read_json, write_json
 from uad_eval.experiment.judge import judge
@@ -16,10 +19,8 @@ from uad_eval.experiment.settings import ExperimentSettings, MethodSpec
 from uad_eval.experiment.training import run_fold
 from uad_eval.results import Evaluation, RunKey
 from uad_eval.scope import Scope
-from uad_postproc.pipelines import pipeline
 
-CELL_FORMAT = 2
-_PACKAGES = ("uad-data", "uad-models", "uad-postproc", "uad-eval", "torch")
+TRACEBACK = "traceback.txt"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,29 @@ class Cell:
         return read_json(self.folder / "cell.json")
 
 
+@dataclass(frozen=True)
+class FailedCell:
+    """A cell that was not computed to its end.
+
+    Parameters
+    ----------
+    cell : Cell
+        Which; run again, it resumes.
+    error : str
+        In one line. Where it was raised stands in ``traceback.txt`` in the cell's folder.
+    """
+
+    cell: Cell
+    error: str
+
+    @classmethod
+    def of(cls, cell: Cell, error: BaseException) -> Self:
+        """Take what was raised; an input error speaks for itself."""
+        text = " ".join(str(error).split())
+        kind = type(error).__name__
+        return cls(cell, text if kind == "InputError" else f"{kind}: {text}" if text else kind)
+
+
 def make_cell(spec: MethodSpec, seed: int, stores: Sequence[ArrayStore], settings: ExperimentSettings) -> Cell:
     """Give a cell its folder: named for the method and seed, keyed by everything that decides its figures.
 
@@ -72,18 +96,7 @@ def make_cell(spec: MethodSpec, seed: int, stores: Sequence[ArrayStore], setting
     Cell
         Perhaps done already.
     """
-    key = {
-        "format": CELL_FORMAT,
-        "arrays": [store.digest for store in stores],
-        "cohort": settings.cohort_name,
-        "method": str(spec),
-        "seed": seed,
-        "preset": settings.preset,
-        "pipeline": pipeline(settings.pipeline).to_dict(),
-        "false_positive_rate": settings.false_positive_rate,
-        "false_positive_ml": settings.false_positive_ml,
-        "versions": {name: version(name) for name in _PACKAGES},
-    }
+    key = cell_key(spec, seed, tuple(stores), settings)
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
     # A spec can be longer than a file's name may be; the digest tells two of the same beginning apart.
     folder = settings.output / "cells" / f"{spec.slug[:80]}-seed{seed}-{digest}"
@@ -126,3 +139,35 @@ def run_cell(
     facts = {"method": str(cell.spec), "seed": cell.seed, "config": first["config"], "parameters": first["parameters"]}
     write_json(facts, cell.folder / "cell.json")
     return evaluation
+
+
+def try_cell(
+    cell: Cell, stores: Sequence[ArrayStore], settings: ExperimentSettings, *, progress: bool = True
+) -> Evaluation | FailedCell:
+    """Run a cell as `run_cell` does; what it raises is an outcome too, but for an interrupt.
+
+    Parameters
+    ----------
+    cell, stores, settings, progress
+        As `run_cell`.
+
+    Returns
+    -------
+    Evaluation or FailedCell
+        Of a failed cell the maps and scores that would be made again are removed, as they may be what filled the disk.
+    """
+    report = cell.folder / TRACEBACK
+    try:
+        evaluation = run_cell(cell, stores, settings, progress=progress)
+        report.unlink(missing_ok=True)
+        return evaluation
+    except Exception as error:  # one cell must not stop the rest, whatever a method makes of its images
+        failed, lines = FailedCell.of(cell, error), traceback.format_exc()
+    for fold in cell.folds:
+        for left in () if fold.done else fold.folder.glob("*.npy"):
+            left.unlink(missing_ok=True)
+    with suppress(OSError):  # a disk can be as full as that
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(report) as unfinished:
+            unfinished.write_text(lines, encoding="utf-8")
+    return failed

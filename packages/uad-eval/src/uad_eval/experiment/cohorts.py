@@ -19,7 +19,7 @@ def open_cohort(
     Parameters
     ----------
     name : str
-        ``"phantom"``, a key of `REAL_COHORTS`, or the path of a ``cohort.csv``.
+        ``"phantom"`` (MRI), ``"phantom_ct"``, a key of `REAL_COHORTS`, or the path of a ``cohort.csv``.
     cache : Path
         Where phantoms and tables are kept.
     subjects, seed : int
@@ -41,11 +41,14 @@ def open_cohort(
     """
     if name == "phantom":
         return write_phantom(cache / f"phantom-{subjects}-{seed}", subjects=subjects, seed=seed, workers=workers)
+    if name == "phantom_ct":
+        folder = cache / f"phantom-ct-{subjects}-{seed}"
+        return write_phantom(folder, subjects=subjects, seed=seed, workers=workers, modality="ct")
     if name in REAL_COHORTS:
         return _index_real(name, cache / f"{name}.csv")
     path = Path(name)
     if path.suffix != ".csv":
-        known = ", ".join(["phantom", *REAL_COHORTS])
+        known = ", ".join(["phantom", "phantom_ct", *REAL_COHORTS])
         raise InputError(f"cohort {name!r}: expected one of {known}, or the path of a cohort.csv")
     cohort = Cohort.read(path)
     if split and not (cohort.table["split"] != "").all():

@@ -85,7 +85,7 @@ def run_with_fewer_people(
                 output=settings.output / f"people-{people}",
             ),
             progress=progress,
-        )
+        ).whole()
         for people, chosen in fewer.items()
     }
 

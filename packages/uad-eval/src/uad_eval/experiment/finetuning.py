@@ -280,7 +280,7 @@ def run_finetuning(settings: ExperimentSettings, plan: FinetunePlan, *, progress
     _check(settings, plan)
     if plan.pretraining not in settings.methods:
         settings = replace(settings, methods=(*settings.methods, plan.pretraining))
-    experiment = run_experiment(settings, progress=progress)
+    experiment = run_experiment(settings, progress=progress).whole()
     scans = [len(labelled_scans(store, "train")) for store in experiment.stores]
     if plan.counts and plan.counts[-1] >= min(scans):
         raise InputError(

@@ -1,20 +1,26 @@
 """The grid: every method with every seed, on one prepared cohort and its split or its folds."""
 
 import sys
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
 
 from uad_data import ArraySpec, ArrayStore, Cohort, build_arrays
-from uad_eval.experiment.cell import Cell, make_cell, run_cell
+from uad_eval.errors import InputError
+from uad_eval.experiment.cell import TRACEBACK, Cell, FailedCell, make_cell, try_cell
 from uad_eval.experiment.cohorts import open_cohort
 from uad_eval.experiment.folds import fold_stores, with_voxel_ml
+from uad_eval.experiment.processes import run_each
 from uad_eval.experiment.settings import ExperimentSettings
-from uad_eval.experiment.training import typed_settings
-from uad_eval.results import Evaluation
+from uad_eval.experiment.training import resolved
+from uad_eval.results import Evaluation, write_table
 from uad_models import method_class
-from uad_models.training import resolve
+
+FAILED = "failed.csv"
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,11 @@ class Experiment:
     stores : tuple of ArrayStore
         The prepared arrays, with the cohort's own split or once per fold.
     cells : tuple of Cell
-        One per method and seed.
+        One per method and seed, of those that came to their end.
     evaluation : Evaluation
-        The tables of all cells together.
+        The tables of all these cells together.
+    failed : tuple of FailedCell
+        The others.
     """
 
     settings: ExperimentSettings
@@ -40,6 +48,7 @@ class Experiment:
     stores: tuple[ArrayStore, ...]
     cells: tuple[Cell, ...]
     evaluation: Evaluation
+    failed: tuple[FailedCell, ...] = ()
 
     @property
     def store(self) -> ArrayStore:
@@ -50,6 +59,33 @@ class Experiment:
     def test_rows(self) -> np.ndarray:
         """Rows of the test people, ``(n,)`` int; of all folds, one behind the other."""
         return np.concatenate([store.rows("test") for store in self.stores])
+
+    def whole(self) -> Self:
+        """Give the experiment itself, for a study that can do without none of its cells.
+
+        Returns
+        -------
+        Experiment
+            This one.
+
+        Raises
+        ------
+        InputError
+            A cell failed.
+        """
+        if self.failed:
+            raise InputError(_all_errors("cells failed", self.failed))
+        return self
+
+    def failures(self) -> dict[str, str]:
+        """Name the cells that failed, for the end of a leaderboard.
+
+        Returns
+        -------
+        dict of str to str
+            Method and seed, to the error in one line.
+        """
+        return {_name(failed.cell): failed.error for failed in self.failed}
 
     def read_test(self, cell: Cell, name: str, positions: np.ndarray) -> np.ndarray:
         """Read what a cell left of some test rows.
@@ -130,7 +166,8 @@ class Experiment:
         -------
         DataFrame
             One row per cell and fold: method, seed, fold (where there are several), parameters, seconds of training
-            and prediction, peak memory in MiB.
+            and prediction, peak memory in MiB. Last, a row for each cell that failed, with its error in the column
+            ``failed``, which is there only then.
         """
         rows = []
         for cell in self.cells:
@@ -141,14 +178,19 @@ class Experiment:
                 rows.append(
                     row | {"parameters": facts["parameters"]} | {n: v for n, (v, _) in facts["measured"].items()}
                 )
+        rows += [
+            {"method": str(failed.cell.spec), "seed": failed.cell.seed, "failed": failed.error}
+            for failed in self.failed
+        ]
         return pd.DataFrame(rows)
 
 
 def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Experiment:
     """Run what has not been run and collect the tables.
 
-    Cells that are done are read, a cell that was killed resumes at its last checkpoint. A method that learns nothing
-    runs once, under the first seed.
+    Cells that are done are read, a cell that was killed or failed resumes at its last checkpoint. A method that learns
+    nothing runs once, under the first seed. A cell that fails, as for want of memory, does not stop the others; it is
+    left out of the tables.
 
     Parameters
     ----------
@@ -160,19 +202,21 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
     Returns
     -------
     Experiment
-        Its tables are also in ``<output>/results.csv`` and ``*.parquet``.
+        Its tables are also in ``<output>/results.csv`` and ``*.parquet``, cells that failed in ``failed.csv``.
 
     Raises
     ------
     InputError
-        A cohort, method, parameter or pipeline that does not exist, or scans that cannot be used.
+        A cohort, method, parameter, pipeline or scheduler that does not exist, or scans that cannot be used, before
+        anything is trained; or every cell failed.
     """
+    if settings.scheduler:  # workers stand in folders of their own
+        settings = replace(settings, output=settings.output.absolute(), cache=settings.cache.absolute())
     images = ArraySpec(
         size=settings.size, modalities=settings.modalities, slices=settings.slices, scaling=settings.scaling
     )
     for spec in settings.methods:  # what is wrong is told now, not when the methods before it are trained
-        given = typed_settings(spec)
-        resolve(spec.name, images, preset=settings.preset, config=given["config"], train=given["train"])
+        resolved(spec, images, settings, seed=min(settings.seeds))
     cohort = open_cohort(
         settings.cohort,
         cache=settings.cache,
@@ -193,17 +237,83 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
         for spec in settings.methods
         for seed in (settings.seeds if method_class(spec.name).trained else settings.seeds[:1])
     )
-    evaluations = []
-    for number, cell in enumerate(cells, start=1):
-        if progress:
-            print(
-                f"[{number}/{len(cells)}] {cell.spec} seed {cell.seed}" + (", done before" if cell.done else ""),
-                flush=True,
-            )
-        evaluations.append(run_cell(cell, stores, settings, progress=progress and sys.stderr.isatty()))
-    evaluation = Evaluation.concat(evaluations)
+    outcomes = _run(cells, stores, settings, progress=progress)
+    failed = tuple(outcome for outcome in outcomes if isinstance(outcome, FailedCell))
+    _write_failed(failed, settings.output)
+    if len(failed) == len(cells):
+        raise InputError(_all_errors("every cell failed", failed))
+    evaluation = Evaluation.concat([outcome for outcome in outcomes if isinstance(outcome, Evaluation)])
     evaluation.write(settings.output)
-    return Experiment(settings, cohort, stores, cells, evaluation)
+    done = tuple(cell for cell, outcome in zip(cells, outcomes, strict=True) if isinstance(outcome, Evaluation))
+    return Experiment(settings, cohort, stores, done, evaluation, failed)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A cell on its way to another process: of the arrays only their paths travel, so what voxels measure goes too."""
+
+    cell: Cell
+    stores: tuple[ArrayStore, ...]
+    voxel_ml: np.ndarray
+    settings: ExperimentSettings
+
+
+def _work(job: _Job) -> Evaluation | FailedCell:
+    """Run a cell in another process."""
+    stores = [replace(store, index=store.index.assign(voxel_ml=job.voxel_ml)) for store in job.stores]
+    return try_cell(job.cell, stores, job.settings, progress=False)
+
+
+def _run(
+    cells: tuple[Cell, ...], stores: tuple[ArrayStore, ...], settings: ExperimentSettings, *, progress: bool
+) -> list[Evaluation | FailedCell]:
+    """Run the cells, here or in other processes; give what came of each, in their order."""
+
+    def say(number: int, text: str) -> None:
+        if progress:
+            print(f"[{number + 1}/{len(cells)}] {_name(cells[number])}{text}", flush=True)
+
+    outcomes: dict[int, Evaluation | FailedCell] = {}
+    if settings.processes == 1 and not settings.scheduler:
+        for number, cell in enumerate(cells):
+            say(number, ", done before" if cell.done else "")
+            outcomes[number] = try_cell(cell, stores, settings, progress=progress and sys.stderr.isatty())
+            if isinstance(last := outcomes[number], FailedCell):
+                say(number, f" failed: {last.error}")
+        return list(outcomes.values())
+    voxel_ml = stores[0].index["voxel_ml"].to_numpy()
+    jobs = [_Job(cell, stores, voxel_ml, settings) for cell in cells]
+    for number, found in run_each(_work, jobs, processes=settings.processes, scheduler=settings.scheduler):
+        outcomes[number] = _failed(cells[number], found) if isinstance(found, Exception) else found
+        say(number, f" failed: {last.error}" if isinstance(last := outcomes[number], FailedCell) else ", done")
+    return [outcomes[number] for number in range(len(cells))]
+
+
+def _failed(cell: Cell, error: Exception) -> FailedCell:
+    """Say how a cell's process ended."""
+    if isinstance(error, BrokenProcessPool):
+        return FailedCell(cell, "its process was killed, most often for want of memory")
+    return FailedCell.of(cell, error)
+
+
+def _name(cell: Cell) -> str:
+    """Name a cell in a message."""
+    return f"{cell.spec}, seed {cell.seed}"
+
+
+def _all_errors(what: str, failed: tuple[FailedCell, ...]) -> str:
+    """Name cells and their errors in one line."""
+    each = "; ".join(f"{_name(cell.cell)}: {cell.error}" for cell in failed)
+    return f"{what}: {each}; see {TRACEBACK} in the folders of {failed[0].cell.folder.parent}, run again it resumes"
+
+
+def _write_failed(failed: tuple[FailedCell, ...], output: Path) -> None:
+    """List the cells that failed, or remove the list of an earlier run."""
+    if not failed:
+        (output / FAILED).unlink(missing_ok=True)
+        return
+    rows = [(str(f.cell.spec), f.cell.seed, f.error, str(f.cell.folder / TRACEBACK)) for f in failed]
+    write_table(pd.DataFrame(rows, columns=["method", "seed", "error", "traceback"]), output / FAILED)
 
 
 def _counts(store: ArrayStore) -> pd.DataFrame:

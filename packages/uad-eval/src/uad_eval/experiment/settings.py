@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from uad_eval.errors import InputError
+from uad_eval.experiment.budget import Budget
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,15 @@ class ExperimentSettings:
         Phantom scans and prepared arrays go here; experiments share it.
     workers : int
         Processes that make phantoms and prepare scans.
+    processes : int
+        Cells at work at once, each in a process of its own with its share of torch's threads. The table is the same for
+        any number, but for seconds and memory, as long as a process has as many threads; else up to rounding.
+    scheduler : str
+        Address of a Dask scheduler, such as ``tcp://host:8786``: cells go to its workers instead, which must see the
+        same folders and have one thread each.
+    budget : str
+        ``"steps:500"`` or ``"minutes:2"``: what every training of a method that learns may take at most, over all its
+        stages; empty for what the preset or the method's own settings say. By minutes the table is not the same twice.
     """
 
     cohort: str = "phantom"
@@ -120,6 +130,9 @@ class ExperimentSettings:
     output: Path = Path("reports/compare")
     cache: Path = Path(".uad")
     workers: int = 2
+    processes: int = 1
+    scheduler: str = ""
+    budget: str = ""
 
     def __post_init__(self) -> None:
         if not self.methods or not self.seeds or not self.modalities:
@@ -130,6 +143,15 @@ class ExperimentSettings:
             raise InputError(f"folds: expected 0 for the cohort's own split, or 2 and more, found {self.folds}")
         if not self.false_positive_ml > 0:
             raise InputError(f"false_positive_ml: expected above 0, found {self.false_positive_ml}")
+        if self.processes < 1:
+            raise InputError(f"processes: expected at least 1, found {self.processes}")
+        if Budget.parse(self.budget):
+            own = [str(spec) for spec in self.methods if {"steps", "minutes"} & spec.settings.keys()]
+            if own:
+                raise InputError(
+                    f"budget {self.budget}: expected methods without steps or minutes of their own, found {own[0]}; "
+                    "leave out one of the two"
+                )
 
     @property
     def cohort_name(self) -> str:

@@ -1,10 +1,13 @@
 """One fold of a cell: train, predict, fit the thresholds."""
 
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+import torch
 
-from uad_data import ArrayStore
+from uad_data import ArraySpec, ArrayStore
+from uad_eval.experiment.budget import Budget
 from uad_eval.experiment.folds import Fold
 from uad_eval.experiment.json_file import write_json
 from uad_eval.experiment.made_up_lesions import held_out_mix, with_made_up_lesions
@@ -13,6 +16,8 @@ from uad_eval.experiment.thresholds import best_dice_thresholds, label_free_thre
 from uad_eval.experiment.watch import Watch
 from uad_models import Method, TrainConfig, fit, method_class, predict_rows
 from uad_models.overrides import parse_overrides
+from uad_models.registry import create
+from uad_models.training import resolve
 from uad_postproc import Context, Pipeline
 from uad_postproc.pipelines import pipeline
 
@@ -40,6 +45,43 @@ def typed_settings(spec: MethodSpec) -> dict[str, dict[str, Any]]:
     return parse_overrides(pairs, groups, flags={"in_channels": "modalities", "size": "size"})
 
 
+def resolved(
+    spec: MethodSpec, images: ArraySpec, settings: ExperimentSettings, *, seed: int = 0
+) -> tuple[Method, TrainConfig]:
+    """Give a method as its preset, its settings and the experiment's budget make it.
+
+    Parameters
+    ----------
+    spec : MethodSpec
+        The method.
+    images : ArraySpec
+        What it gets to see.
+    settings : ExperimentSettings
+        Preset, budget and accelerator.
+    seed : int
+        Of the training.
+
+    Returns
+    -------
+    method : Method
+        Not trained.
+    train : TrainConfig
+        How it is to be.
+
+    Raises
+    ------
+    InputError
+        The method, its preset or a setting does not exist, or a value is not valid.
+    """
+    given = typed_settings(spec)
+    train = {"accelerator": settings.accelerator} | given["train"]
+    config, how = resolve(spec.name, images, preset=settings.preset, seed=seed, config=given["config"], train=train)
+    with torch.random.fork_rng(devices=[]):
+        method = create(spec.name, **config.to_dict())
+    budget = Budget.parse(settings.budget)
+    return method, replace(how, **budget.train(len(method.stages))) if budget and method.trained else how
+
+
 def run_fold(
     fold: Fold, spec: MethodSpec, seed: int, store: ArrayStore, settings: ExperimentSettings, *, progress: bool = True
 ) -> None:
@@ -63,17 +105,19 @@ def run_fold(
     if fold.done:
         return
     fold.folder.mkdir(parents=True, exist_ok=True)
+    for left in fold.folder.glob(".tmp-*.npy"):  # of a run that was killed while it wrote
+        left.unlink()
     watch, steps = Watch(), pipeline(settings.pipeline)
     with watch.phase("train"):
-        given = typed_settings(spec)
+        _, train = resolved(spec, store.spec, settings, seed=seed)
         method = fit(
             spec.name,
             store,
             fold.run,
             preset=settings.preset,
             seed=seed,
-            config=given["config"],
-            train={"accelerator": settings.accelerator} | given["train"],
+            config=typed_settings(spec)["config"],
+            train=asdict(train),
             progress=progress,
         )
     with watch.phase("predict"):

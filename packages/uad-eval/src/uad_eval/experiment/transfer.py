@@ -60,7 +60,7 @@ def run_elsewhere(
             other = replace(other, cohort=str(made.root / "cohort.csv"))
         if other.cohort_name != settings.cohort_name:
             other = replace(other, output=settings.output / f"on-{other.cohort_name}")
-            found[other.cohort_name] = run_experiment(other, progress=progress)
+            found[other.cohort_name] = run_experiment(other, progress=progress).whole()
     return found
 
 

@@ -138,6 +138,59 @@ def side_by_side(
     return figure
 
 
+def redrawn_plot(
+    images: ArrayLike,
+    truths: ArrayLike,
+    reconstructions: Mapping[str, ArrayLike],
+    *,
+    brain: ArrayLike | None = None,
+    titles: Sequence[str] = (),
+) -> Figure:
+    """Show what several networks make of the same cases: reconstructions, and below what is brighter in the scan.
+
+    Parameters
+    ----------
+    images, truths : array_like, shape (n, h, w)
+        One slice and one channel per case; non-zero truth is lesion, and is outlined.
+    reconstructions : mapping of str to array_like of float, shape (n, h, w)
+        By network, on the scan's scale, as they are drawn; of the differences only what is above 0, for all networks
+        from 0 to their common 99.5th percentile in the brain over all cases.
+    brain, titles
+        As :func:`gallery`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        Shapes differ, or there is no case.
+    """
+    images, brain = _slices(images, brain)
+    lesion = np.asarray(truths) != 0
+    redrawn = {name: np.asarray(values) for name, values in reconstructions.items()}
+    _check(images, truths=lesion, brain=brain, **redrawn)
+    differences = {name: np.where(brain, images - values, 0) for name, values in redrawn.items()}
+    top = _top(np.stack(list(differences.values())), np.broadcast_to(brain, (len(redrawn), *brain.shape)))
+    named = [line for title in titles for line in (title, "brighter than redrawn")]
+    with look():
+        figure, axes = _grid(2 * len(images), ["Scan", *redrawn], named, right=_BAR)
+        for case, image in enumerate(images):
+            above, below = axes[2 * case], axes[2 * case + 1]
+            white, outline = _top(image[None], brain[case][None]), lesion[case] & ~binary_erosion(lesion[case])
+            _grey(above[0], image, white)
+            _grey(below[0], image, white)
+            _overlay(below[0], outline, HIT, 1.0)
+            for place, name in enumerate(redrawn, start=1):
+                _grey(above[place], np.where(brain[case], redrawn[name][case], 0), white)
+                shown = _heat(below[place], differences[name][case], top)
+                _overlay(below[place], outline, HIT, 1.0)
+        _scale(figure, axes[1][-1], shown)
+        _legend(figure, axes[-1][-1], {"outline of the lesion": HIT})
+    return figure
+
+
 def healing_plot(
     images: ArrayLike,
     truths: ArrayLike,

@@ -24,9 +24,10 @@ Deviations and choices
 - ``L_rec`` is the bound of `uad_models.methods.vae`: see `uad_models.methods.vae_pretrained`.
 - Which six translations: see `uad_data.corruptions.rotate_translate`. Volumes have nine and turn about d alone.
 - Cross-entropy is averaged over tasks, the thesis does not say how several labels are joined.
-- ``poses="turned"``, in preset ``quick``, asks the head about all four quarter turns of an image and averages; the
-  thesis asks once.
-- The thesis lowers the learning rate when the loss is on a plateau; training here knows a cosine, which falls to 0 too.
+- ``poses="turned"`` asks the head about all four quarter turns of an image and averages; the thesis asks once.
+- The thesis lowers the learning rate when the loss is on a plateau and prints neither factor nor patience. Preset
+  ``thesis`` does so by the loss on healthy validation images, in both stages, with torch's defaults but for a patience
+  of 5 validations; ``quick`` keeps the cosine, which falls to 0 in its few steps.
 - Quarter turns need slices as high as wide. A brain that fills its image loses some of its rim by a shift, and what is
   lost is not rebuilt either.
 """
@@ -129,7 +130,13 @@ class Multitask(VAEPretrained):
         ),
         "thesis": Preset(
             config=THESIS,
-            train={"steps": 30000, "batch_size": 64, "learning_rate": 1e-3, "validate_every": 500},
+            train={
+                "steps": 30000,
+                "batch_size": 64,
+                "learning_rate": 1e-3,
+                "validate_every": 500,
+                "schedule": "plateau",
+            },
         ),
     }
 

@@ -105,7 +105,7 @@ reconstruction_loss, predict_scale, spectral_weight, adversarial_weight, residua
     samples: int = 4
     temperature: float = 1.0
     top_k: int | None = None
-    healthy_quantile: float = 0.005
+    healthy_quantile: float = 0.02
     judged_by: Literal["healed", "own"] = "healed"
     outside: float = 0.0
     map_of: Literal["healed", "masked", "residual", "likelihood"] = "healed"
@@ -188,7 +188,7 @@ class VQVAETransformer(VQVAE):
                 "depth": 4,
                 "heads": 4,
             },
-            train={"steps": 400, "batch_size": 16, "learning_rate": 2e-3, "validate_every": 200},
+            train={"steps": 800, "batch_size": 16, "learning_rate": 2e-3, "validate_every": 200},
         ),
         "paper": Preset(
             config={
@@ -324,7 +324,6 @@ class VQVAETransformer(VQVAE):
         orders, length = self.prior.orders.shape
         generator = torch.Generator().manual_seed(SAMPLING_SEED)
         uniforms = torch.rand(orders, config.samples, length, generator=generator).to(x.device)
-        draws = {"temperature": config.temperature, "top_k": config.top_k}
         own = config.judged_by == "own"
         change = unlikely if own else self._in_brain(brain_of(x)).unsqueeze(1).expand_as(unlikely)
         healed, drawn = [], []
@@ -332,15 +331,17 @@ class VQVAETransformer(VQVAE):
         for some, may, their in zip(
             *(each.split(together) for each in (rows, change.flatten(0, 1), which)), strict=True
         ):
-            given = (self.prior, self.prior.sequences(some, their), self.prior.sequences(may, their), their)
+            sequences, may_change = (self.prior.sequences(part, their) for part in (some, may))
+            draw: dict[str, Any] = {"temperature": config.temperature, "top_k": config.top_k}
             if own:
-                found = resample(*given, uniforms[their], **draws)
-                healed.append(found)
-                drawn.append(given[2].unsqueeze(1).expand_as(found))
+                found = resample(self.prior, sequences, may_change, their, uniforms[their], **draw)
+                changed = may_change.unsqueeze(1).expand_as(found)
             else:
-                found, changed = resample_unlikely(*given, uniforms[their], self.threshold(), **draws)
-                healed.append(found)
-                drawn.append(changed)
+                found, changed = resample_unlikely(
+                    self.prior, sequences, may_change, their, uniforms[their], self.threshold(), **draw
+                )
+            healed.append(found)
+            drawn.append(changed)
         each = which.repeat_interleave(config.samples)
         shape = (len(x), orders, config.samples, *config.grid)
         grids, places = (

@@ -1,0 +1,93 @@
+"""Several processes, or a Dask cluster, make the table that one makes; one that is killed costs its own job alone."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from uad_eval.errors import InputError
+from uad_eval.experiment import Experiment, ExperimentSettings, MethodSpec, run_experiment
+from uad_eval.experiment.processes import run_each
+
+METHODS = ("intensity", "ae:steps=4,latent_dim=4,validate_every=2")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Other numbers of threads round otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def alone(small_table: Path, tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    """The experiment in one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    asked = ExperimentSettings(
+        cohort=str(small_table),
+        methods=tuple(MethodSpec.parse(text) for text in METHODS),
+        size=(32, 32),
+        output=folder / "out",
+        cache=folder / "cache",
+        workers=1,
+        accelerator="cpu",
+    )
+    return run_experiment(asked, progress=False)
+
+
+def figures(experiment: Experiment) -> pd.DataFrame:
+    """Everything but what a clock or the memory says."""
+    results = experiment.evaluation.results
+    return results[~results["unit"].isin(["s", "MiB"])].reset_index(drop=True)
+
+
+def test_two_processes_make_the_same_table(
+    alone: Experiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = MethodSpec.parse("ae:steps=1,precision=16-mixed")
+    methods = (*alone.settings.methods, wrong)
+    several = run_experiment(replace(alone.settings, output=tmp_path, processes=2, methods=methods))
+    pd.testing.assert_frame_equal(figures(several), figures(alone))
+    assert [str(cell.spec) for cell in several.cells] == list(METHODS)
+    assert list(several.failures()) == [f"{wrong}, seed 0"]
+    said = capsys.readouterr().out
+    assert "] intensity, seed 0, done\n" in said
+    assert f"[3/3] {wrong}, seed 0 failed: " in said
+
+
+def test_a_dask_cluster_makes_the_same_table(alone: Experiment, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install 'uad-data[dask]'")
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster:
+        address = cluster.scheduler_address
+        spread = run_experiment(replace(alone.settings, output=tmp_path, scheduler=address), progress=False)
+    pd.testing.assert_frame_equal(figures(spread), figures(alone))
+
+
+def test_a_scheduler_that_is_not_there(alone: Experiment, tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="Dask is an extra: pip install 'uad-data[dask]'")
+    with pytest.raises(InputError, match="expected a Dask scheduler, found none"):
+        run_experiment(replace(alone.settings, output=tmp_path, scheduler="tcp://127.0.0.1:9"), progress=False)
+
+
+def square(number: int) -> int:
+    """Work, or be killed as for want of memory."""
+    if number < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_a_process_that_is_killed_costs_its_own_job_alone() -> None:
+    found = dict(run_each(square, [-1, 3]))
+    assert isinstance(found[0], BrokenProcessPool)
+    assert found[1] == 9
