@@ -131,7 +131,7 @@ def test_unknown_methods_and_parameters_name_the_nearest(
 
 
 def test_cohorts_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="phantom, lgg, soop"):
+    with pytest.raises(InputError, match="phantom, phantom_ct, lgg, soop"):
         open_cohort("lggg", cache=tmp_path)
     monkeypatch.delenv("UAD_REAL_DATA", raising=False)
     with pytest.raises(InputError, match="UAD_REAL_DATA"):

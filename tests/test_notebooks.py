@@ -59,7 +59,7 @@ def test_names_and_values_of_a_command_line() -> None:
 def test_bad_input_inside_the_notebook_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(COMPARE), "--cohort", "nowhere", "--output", str(tmp_path)]) == 2
     last = capfd.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("error: cohort 'nowhere': expected one of phantom, lgg, soop")
+    assert last.startswith("error: cohort 'nowhere': expected one of phantom, phantom_ct, lgg, soop")
 
 
 def test_what_is_no_notebook(tmp_path: Path) -> None:

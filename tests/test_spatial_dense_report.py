@@ -19,6 +19,10 @@ from uad_postproc.pipelines import pipeline
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "spatial_dense_2d_3d.ipynb"
 TINY = "channels=4+8,latent_dim=4,steps=3"
+NETWORKS = {
+    "Spatial 2D": Network(MethodSpec.parse(f"collapse_robust_vae:latent=spatial,batch_size=16,{TINY}"), 2),
+    "Dense 3D": Network(MethodSpec.parse(f"collapse_robust_vae:latent=dense,batch_size=2,{TINY}"), 3),
+}
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +54,7 @@ def settings(fourteen: Path, tmp_path_factory: pytest.TempPathFactory) -> Experi
 @pytest.fixture(scope="module")
 def study(settings: ExperimentSettings) -> LatentShapes:
     """A finished study of a 2D and a 3D network."""
-    networks = {
-        "Spatial 2D": Network(MethodSpec.parse(f"collapse_robust_vae:latent=spatial,batch_size=16,{TINY}"), 2),
-        "Dense 3D": Network(MethodSpec.parse(f"collapse_robust_vae:latent=dense,batch_size=2,{TINY}"), 3),
-    }
-    return run_latent_shapes(settings, networks, pathologies=("ms", "tumour"), depth=8, progress=False)
+    return run_latent_shapes(settings, NETWORKS, pathologies=("ms", "tumour"), depth=8, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_nobody_with_a_lesion_is_learned_from(study: LatentShapes) -> None:
 def test_each_half_is_judged_at_the_threshold_of_the_other(study: LatentShapes) -> None:
     steps = pipeline("lambert2021")
     results = study.evaluation.results
-    for name in study.networks:
+    for name in NETWORKS:
         for kind in ("ms", "tumour"):
             for half in (0, 1):
                 of = study.pathologies == kind
@@ -127,7 +127,7 @@ def test_each_half_is_judged_at_the_threshold_of_the_other(study: LatentShapes) 
 def test_done_trainings_are_read(study: LatentShapes) -> None:
     weights = sorted(study.settings.output.glob("runs/*/model.safetensors"))
     before = [path.stat().st_mtime_ns for path in weights]
-    again = run_latent_shapes(study.settings, study.networks, pathologies=("ms", "tumour"), depth=8, progress=False)
+    again = run_latent_shapes(study.settings, NETWORKS, pathologies=("ms", "tumour"), depth=8, progress=False)
     assert [path.stat().st_mtime_ns for path in weights] == before
     pd.testing.assert_frame_equal(again.evaluation.results, study.evaluation.results)
 
@@ -138,9 +138,7 @@ def test_studies_that_cannot_be_made(study: LatentShapes) -> None:
         ({}, ("textured",), "at least two people with a lesion to halve, found 1"),
     ):
         with pytest.raises(InputError, match=message):
-            run_latent_shapes(
-                replace(study.settings, **changes), study.networks, pathologies=kinds, depth=8, progress=False
-            )
+            run_latent_shapes(replace(study.settings, **changes), NETWORKS, pathologies=kinds, depth=8, progress=False)
 
 
 def test_the_table_has_the_papers_figures_beside_ours(study: LatentShapes) -> None:
