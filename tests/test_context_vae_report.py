@@ -14,7 +14,7 @@ from uad_eval.paper_tables import GUBAIDULLIN2019, iou_table
 from uad_models.run_folder import load_run
 from uad_postproc import Context
 from uad_postproc.pipelines import pipeline
-from uad_postproc.steps import GaussianMixture
+from uad_postproc.steps import MinMaxResidual, Residual
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "context_vae.ipynb"
 METHODS = {
@@ -38,7 +38,7 @@ def study(small_table: Path, tmp_path_factory: pytest.TempPathFactory) -> ImageM
         workers=1,
         accelerator="cpu",
     )
-    return run_image_masks(settings, METHODS, components=("smallest", "brightest"), progress=False)
+    return run_image_masks(settings, METHODS, residuals=("matched", "plain"), progress=False)
 
 
 def test_the_masks_of_a_network_come_from_image_and_reconstruction(study: ImageMasks) -> None:
@@ -46,15 +46,15 @@ def test_the_masks_of_a_network_come_from_image_and_reconstruction(study: ImageM
     images = study.store.image[study.rows].astype(np.float32)
     context = Context(study.brain, image=images, reconstruction=study.reconstructions["cvae"][:, None])
     maps = np.zeros(study.brain.shape, np.float32)  # of no effect where there is a reconstruction
-    for lesion, suffix in (("smallest", ""), ("brightest", ", brightest")):
-        given = pipeline("context_vae")
-        own = [replace(step, lesion=lesion) if isinstance(step, GaussianMixture) else step for step in given.steps]
-        steps = replace(given, steps=own)
-        np.testing.assert_array_equal(study.masks[f"cvae{suffix}"], steps.mask(maps, context))
-        np.testing.assert_array_equal(study.masks[f"intensity{suffix}"], steps.mask(images[:, 0], Context(study.brain)))
+    matched = pipeline("context_vae")
+    plain = replace(matched, steps=[Residual() if isinstance(s, MinMaxResidual) else s for s in matched.steps])
+    np.testing.assert_array_equal(study.masks["cvae"], matched.mask(maps, context))
+    np.testing.assert_array_equal(study.masks["cvae, plain"], plain.mask(maps, context))
+    np.testing.assert_array_equal(study.masks["intensity"], matched.mask(images[:, 0], Context(study.brain)))
+    assert list(study.masks) == ["cvae", "cvae, plain", "intensity"]
+    assert (study.masks["cvae, plain"] != study.masks["cvae"]).any()
     assert sum(parameter.numel() for parameter in model.parameters()) == study.trained["cvae"].parameters
     assert list(study.reconstructions) == ["cvae"]
-    assert any((study.masks[f"{name}, brightest"] != study.masks[name]).any() for name in METHODS)
     test = study.store.rows("test")
     assert set(study.rows) == set(test[study.store.index["lesion_voxels"].to_numpy()[test] > 0])
 
@@ -70,7 +70,7 @@ def test_the_figure_is_that_of_the_masks(study: ImageMasks) -> None:
     assert row["value"].item() == pytest.approx(expected)
     table = iou_table(study.evaluation, GUBAIDULLIN2019, cohort=kind).set_index("method")
     assert table.loc["cvae", "IoU, all voxels"].startswith(f"{expected:.3f} [")
-    assert list(table["IoU, paper"]) == ["0.417", "–", "–", "–"]
+    assert list(table["IoU, paper"]) == ["0.417", "–", "–"]
 
 
 def test_the_slice_that_is_shown_has_the_most_lesion(study: ImageMasks) -> None:
@@ -82,7 +82,7 @@ def test_the_slice_that_is_shown_has_the_most_lesion(study: ImageMasks) -> None:
 
 
 def test_studies_that_cannot_be_made(study: ImageMasks) -> None:
-    with pytest.raises(InputError, match="expected a mixture of Gaussians"):
+    with pytest.raises(InputError, match="expected a residual of matched range"):
         run_image_masks(replace(study.settings, pipeline="poster2023"), METHODS, progress=False)
     with pytest.raises(InputError, match="found measles; there are"):
         run_image_masks(study.settings, METHODS, pathologies=("measles",), progress=False)

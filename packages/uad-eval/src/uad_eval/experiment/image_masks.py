@@ -10,8 +10,8 @@ Deviations and choices
   is learned from.
 - The paper does not say whether its figure is one over all voxels, or a mean over slices or people. The first is given
   with an interval, the mean over people beside it.
-- Which component of the mixture is the lesion's is a choice: the smallest, as the paper expects, or the brightest. Both
-  can be judged.
+- The reconstruction's least and largest value inside the brain are matched to the image's, as the paper says; the
+  residual without that can be judged beside it.
 """
 
 import sys
@@ -36,9 +36,9 @@ from uad_eval.scope import Scope
 from uad_models import method_class
 from uad_postproc import Context, Pipeline
 from uad_postproc.pipelines import pipeline
-from uad_postproc.steps import GaussianMixture
+from uad_postproc.steps import MinMaxResidual, Residual
 
-Component = Literal["smallest", "brightest"]
+ResidualKind = Literal["matched", "plain"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def run_image_masks(
     methods: Mapping[str, MethodSpec],
     *,
     pathologies: Sequence[str] = (),
-    components: Sequence[Component] = ("smallest",),
+    residuals: Sequence[ResidualKind] = ("matched",),
     progress: bool = True,
 ) -> ImageMasks:
     """Train methods on lesion-free slices and judge the masks of test people's slices with a lesion.
@@ -82,14 +82,14 @@ def run_image_masks(
     Parameters
     ----------
     settings : ExperimentSettings
-        With a pipeline that has a mixture of Gaussians. Its methods are those of `methods`.
+        With a pipeline that takes a residual of matched range. Its methods are those of `methods`.
     methods : mapping of str to MethodSpec
         By name.
     pathologies : sequence of str
         Which lesions are judged, each as a cohort of its own; all that there are when not given.
-    components : sequence of {"smallest", "brightest"}
-        What the pipeline's mixture of Gaussians takes for the lesion, each once. The methods bear their names with the
-        first; with another it is added, as ``"cvae, brightest"``.
+    residuals : sequence of {"matched", "plain"}
+        With the reconstruction's range matched to the image's, or as it is, each once. The methods bear their names
+        with the first; with the other it is added, as ``"cvae, plain"``. Of no effect on what has no reconstruction.
     progress : bool
         Say which method is at work.
 
@@ -101,9 +101,9 @@ def run_image_masks(
     Raises
     ------
     InputError
-        A setting that cannot be, a pathology that no test person has, or a pipeline without a mixture.
+        A setting that cannot be, a pathology that no test person has, or another kind of pipeline.
     """
-    pipelines = {component: _with_component(pipeline(settings.pipeline), component) for component in components}
+    pipelines = {residual: _with_residual(pipeline(settings.pipeline), residual) for residual in residuals}
     images = ArraySpec(
         size=settings.size, modalities=settings.modalities, slices=settings.slices, scaling=settings.scaling
     )
@@ -126,8 +126,8 @@ def run_image_masks(
             done = train_once(store, spec, seed, settings)
             maps, redrawn = done.predict(store, rows, accelerator=settings.accelerator)
             context = _context(store, rows, redrawn if learns else None)
-            for component, steps in pipelines.items():
-                title = name if component == components[0] else f"{name}, {component}"
+            for residual, steps in pipelines.items() if learns else [next(iter(pipelines.items()))]:
+                title = name if residual == residuals[0] else f"{name}, {residual}"
                 scores = steps.score(maps, context)
                 masks = steps.mask_from_scores(scores, context)
                 scope = Scope(slices=f"{settings.slices}, with lesion")
@@ -144,14 +144,13 @@ def run_image_masks(
     return ImageMasks(settings=settings, store=store, rows=rows, trained=trained, evaluation=evaluation, **found)
 
 
-def _with_component(steps: Pipeline, component: Component) -> Pipeline:
-    """Choose what the pipeline's mixture takes for the lesion."""
-    if not any(isinstance(step, GaussianMixture) for step in steps.steps):
-        raise InputError(f"pipeline {steps.name!r}: expected a mixture of Gaussians, as in 'context_vae'")
-    return replace(
-        steps,
-        steps=tuple(replace(s, lesion=component) if isinstance(s, GaussianMixture) else s for s in steps.steps),
-    )
+def _with_residual(steps: Pipeline, residual: ResidualKind) -> Pipeline:
+    """Choose whether the pipeline matches the reconstruction's range to the image's before it takes the difference."""
+    if not any(isinstance(step, MinMaxResidual) for step in steps.steps):
+        raise InputError(f"pipeline {steps.name!r}: expected a residual of matched range, as in 'context_vae'")
+    if residual == "matched":
+        return steps
+    return replace(steps, steps=tuple(Residual(s.kind) if isinstance(s, MinMaxResidual) else s for s in steps.steps))
 
 
 def _with_lesion(store: ArrayStore, pathologies: Sequence[str]) -> NDArray:

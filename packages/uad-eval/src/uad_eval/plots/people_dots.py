@@ -49,7 +49,8 @@ def people_dots(
         raise InputError(f"metric {metric!r}, protocol {protocol!r}: expected figures of single people, found none")
     cohorts = list(dict.fromkeys(rows["cohort"]))
     with look():
-        figure = Picture(figsize=(1.6 + 4.0 * len(cohorts), 4.0), layout="constrained")
+        width = max(4.0, 0.95 * rows["method"].nunique())
+        figure = Picture(figsize=(1.6 + width * len(cohorts), 4.0), layout="constrained")
         panels = figure.subplots(1, len(cohorts), squeeze=False, sharey=True)[0]
         for panel, cohort in zip(panels, cohorts, strict=True):
             own = rows[rows["cohort"] == cohort]
