@@ -79,7 +79,8 @@ def test_cohort_of_the_phantom_command(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("uad_data.cli.write_phantom", write_phantom)
     command = ["phantom", "--out", str(tmp_path), "--subjects", "3", "--seed", "7", "--spacing", "4", "--workers", "2"]
     assert main(command) == 2
-    assert asked == {"out": tmp_path, "subjects": 3, "seed": 7, "spacing_mm": 4.0, "workers": 2}
+    asked_for = {"out": tmp_path, "modality": "mri", "subjects": 3, "seed": 7, "spacing_mm": 4.0, "workers": 2}
+    assert asked == asked_for
     assert capsys.readouterr().err.startswith("error: the disk is full; free some space")
 
 
