@@ -69,7 +69,7 @@ def test_a_budget_and_steps_of_ones_own_contradict() -> None:
     assert Budget.parse("") is None
     with pytest.raises(InputError, match=r"budget steps:5: expected methods without .* found ae:steps=3"):
         replace(PLAIN, methods=(MethodSpec.parse("ae:steps=3"),), budget="steps:5")
-    with pytest.raises(InputError, match="processes: expected at least 1, found 0"):
-        replace(PLAIN, processes=0)
+    with pytest.raises(InputError, match="processes: expected 0 or more, found -1"):
+        replace(PLAIN, processes=-1)
     with pytest.raises(DataInputError, match="accelerator"):
         resolved(MethodSpec("ae"), SPEC, replace(PLAIN, accelerator="tpu"))

@@ -12,6 +12,7 @@ from uad_eval.errors import InputError
 from uad_eval.experiment import ExperimentSettings, MethodSpec, case_arrays, choose_cases, open_cohort, run_experiment
 from uad_eval.experiment import judge as judge_module
 from uad_eval.headline import headline
+from uad_models import list_methods
 
 METHODS = ("intensity", "intensity:equalise=true", "ae:steps=6,latent_dim=4,validate_every=3")
 
@@ -115,6 +116,14 @@ def test_method_spec_reads_what_it_writes() -> None:
     text = "vae:latent=spatial,latent_dim=16"
     assert str(MethodSpec.parse(text)) == text
     assert MethodSpec.parse(text).slug == "vae-latent-spatial-latent-dim-16"
+
+
+def test_all_methods_are_the_registered_ones_and_both_baselines() -> None:
+    assert [str(spec) for spec in MethodSpec.parse_list("ae vae:latent_dim=4")] == ["ae", "vae:latent_dim=4"]
+    every = [str(spec) for spec in MethodSpec.parse_list("all ae:residual=signed")]
+    assert every[:2] == ["intensity", "intensity:equalise=true"]
+    assert sorted({*every} - {"intensity:equalise=true", "ae:residual=signed"}) == list_methods()
+    assert len(every) == len(list_methods()) + 2
 
 
 @pytest.mark.parametrize(

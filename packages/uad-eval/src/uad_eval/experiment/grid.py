@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
+import torch
 
 from uad_data import ArraySpec, ArrayStore, Cohort, build_arrays
 from uad_eval.errors import InputError
@@ -19,8 +20,10 @@ from uad_eval.experiment.settings import ExperimentSettings
 from uad_eval.experiment.training import resolved
 from uad_eval.results import Evaluation, write_table
 from uad_models import method_class
+from uad_models.devices import open_fabric
 
 FAILED = "failed.csv"
+MOST_AT_ONCE = 3
 
 
 @dataclass(frozen=True)
@@ -274,7 +277,8 @@ def _run(
             print(f"[{number + 1}/{len(cells)}] {_name(cells[number])}{text}", flush=True)
 
     outcomes: dict[int, Evaluation | FailedCell] = {}
-    if settings.processes == 1 and not settings.scheduler:
+    processes = settings.processes or _at_once(settings.accelerator)
+    if min(processes, len(cells)) == 1 and not settings.scheduler:
         for number, cell in enumerate(cells):
             say(number, ", done before" if cell.done else "")
             outcomes[number] = try_cell(cell, stores, settings, progress=progress and sys.stderr.isatty())
@@ -283,10 +287,16 @@ def _run(
         return list(outcomes.values())
     voxel_ml = stores[0].index["voxel_ml"].to_numpy()
     jobs = [_Job(cell, stores, voxel_ml, settings) for cell in cells]
-    for number, found in run_each(_work, jobs, processes=settings.processes, scheduler=settings.scheduler):
+    for number, found in run_each(_work, jobs, processes=processes, scheduler=settings.scheduler):
         outcomes[number] = _failed(cells[number], found) if isinstance(found, Exception) else found
         say(number, f" failed: {last.error}" if isinstance(last := outcomes[number], FailedCell) else ", done")
     return [outcomes[number] for number in range(len(cells))]
+
+
+def _at_once(accelerator: str) -> int:
+    """Give the number of cells for which a machine has room: a cell takes up to 1.5 GiB, and a GPU is one cell's."""
+    on_cpu = open_fabric(accelerator=accelerator).device.type == "cpu"
+    return min(torch.get_num_threads(), MOST_AT_ONCE) if on_cpu else 1
 
 
 def _failed(cell: Cell, error: Exception) -> FailedCell:

@@ -7,6 +7,7 @@ from typing import Self
 
 from uad_eval.errors import InputError
 from uad_eval.experiment.budget import Budget
+from uad_models import list_methods
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,29 @@ class MethodSpec:
         if not name or (":" in text and not pairs) or any(not key or not sign for key, sign, _ in pairs):
             raise InputError(f"method {text!r}: expected 'name' or 'name:key=value,key=value', as 'vae:latent_dim=64'")
         return cls(name, {key: value for key, _, value in pairs})
+
+    @classmethod
+    def parse_list(cls, text: str) -> tuple[Self, ...]:
+        """Read several, between blanks; ``all`` stands for both intensity baselines and every other method.
+
+        Parameters
+        ----------
+        text : str
+            Such as ``"intensity ae vae:latent_dim=64"``, or ``"all"``, or ``"all ae:residual=signed"``.
+
+        Returns
+        -------
+        tuple of MethodSpec
+            In the order of the text.
+
+        Raises
+        ------
+        InputError
+            If a part is not of the form that `parse` reads.
+        """
+        others = [name for name in list_methods() if name != "intensity"]
+        words = {"all": ["intensity", "intensity:equalise=true", *others]}
+        return tuple(cls.parse(name) for word in text.split() for name in words.get(word, [word]))
 
     def __str__(self) -> str:
         """Write it as `parse` reads it."""
@@ -102,8 +126,9 @@ class ExperimentSettings:
     workers : int
         Processes that make phantoms and prepare scans.
     processes : int
-        Cells at work at once, each in a process of its own with its share of torch's threads. The table is the same for
-        any number, but for seconds and memory, as long as a process has as many threads; else up to rounding.
+        Cells at work at once, each in a process of its own with its share of torch's threads; 0 for one per core, three
+        at most, where the methods work on the CPU. The table is the same for any number, but for seconds and memory, as
+        long as a process has as many threads; else up to rounding.
     scheduler : str
         Address of a Dask scheduler, such as ``tcp://host:8786``: cells go to its workers instead, which must see the
         same folders and have one thread each.
@@ -143,8 +168,8 @@ class ExperimentSettings:
             raise InputError(f"folds: expected 0 for the cohort's own split, or 2 and more, found {self.folds}")
         if not self.false_positive_ml > 0:
             raise InputError(f"false_positive_ml: expected above 0, found {self.false_positive_ml}")
-        if self.processes < 1:
-            raise InputError(f"processes: expected at least 1, found {self.processes}")
+        if self.processes < 0:
+            raise InputError(f"processes: expected 0 or more, found {self.processes}")
         if Budget.parse(self.budget):
             own = [str(spec) for spec in self.methods if {"steps", "minutes"} & spec.settings.keys()]
             if own:
