@@ -6,6 +6,10 @@ it only shows, in seconds, that all of it runs. Both transformers have 8 layers 
 
 - Sampling and likelihood go through MONAI's ``VQVAETransformerInferer``, with a stand-in for the VQ-VAE that only hands
   codes over, so that the transformers alone are timed.
+- The three take turns, this package before and behind each of MONAI's two, so that other work on the machine meets all;
+  its figure is the mean. MONAI's loops run once a round, `--rounds` of them.
+- A second table has this package's own options, and the share of codes that are drawn as in float32, not compiled.
+  Networks with linear attention are others: for them it is the share among themselves.
 - MONAI has no resampling. What one writes with it is a loop over the codes to change, each drawn from a pass over all
   codes before it. Those passes are timed at every fifth place and their sum is scaled, because the loop takes minutes.
 - The VQ-VAEs have the same widths, blocks, codes and optimiser, and see the same batches. MONAI has its blocks at every
@@ -35,8 +39,8 @@ from uad_data.phantom import write_phantom
 from uad_models.feeding import Feeder, read_batch
 from uad_models.methods.ae import brain_mean
 from uad_models.registry import create
-from uad_models.sequence.prior import CodePrior
-from uad_models.sequence.sampling import resample
+from uad_models.sequence.prior import Attention, CodePrior
+from uad_models.sequence.sampling import Drawing, resample
 
 CODES, WIDTH, DEPTH, HEADS = 512, 256, 8, 8
 EVERY = 5
@@ -63,13 +67,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sampled", type=int, nargs=2, default=(16, 16), metavar=("H", "W"), help="codes drawn")
     parser.add_argument("--scored", type=int, nargs=2, default=(30, 40), metavar=("H", "W"), help="scored and redrawn")
-    parser.add_argument("--rounds", type=int, default=3, help="of everything but MONAI's slow loops, which run once")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=60, help="training steps of the VQ-VAEs")
     chosen = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(chosen.threads)
     with torch.inference_mode():
         sequences(tuple(chosen.sampled), tuple(chosen.scored), chosen.rounds)
+        options(tuple(chosen.scored), chosen.rounds)
     with tempfile.TemporaryDirectory() as folder:
         cohort = write_phantom(Path(folder) / "phantom", subjects=8, seed=0)
         autoencoders(build_arrays(cohort, ArraySpec(), cache=Path(folder) / "cache", progress=False), chosen.steps)
@@ -100,22 +105,56 @@ def sequences(sampled: Grid, scored: Grid, rounds: int) -> None:
         ),
         f"likelihood of {many:,} tokens x 8": (
             lambda: long.log_likelihood(codes, which),
-            lambda net: min(seconds(lambda: monai_likelihood(net, codes, scored)) for _ in range(rounds)),
+            lambda net: seconds(lambda: monai_likelihood(net, codes, scored)),
         ),
     }
     print("| task | this package, s | MONAI, s | times | MONAI flash, s | times |\n|---|---:|---:|---:|---:|---:|")
     for task, (run, peer) in tasks.items():
         run()
-        ours = min(seconds(run) for _ in range(rounds))
-        plain, flash = (peer(net) for net in monai.values())
+        own, peers = [seconds(run)], {name: [] for name in monai}
+        for _ in range(rounds):
+            for name, net in monai.items():
+                peers[name].append(peer(net))
+                own.append(seconds(run))
+        ours, plain, flash = (statistics.mean(each) for each in (own, *peers.values()))
         print(
             f"| {task} | {ours:.2f} | {plain:.2f} | {plain / ours:.1f} | {flash:.2f} | {flash / ours:.1f} |", flush=True
         )
 
 
-def prior(grid: Grid) -> CodePrior:
+def options(scored: Grid, rounds: int) -> None:
+    """Time what this package offers for drawing, in turns, and print its table."""
+    torch.manual_seed(0)
+    many = math.prod(scored)
+    change = torch.zeros(1, many, dtype=torch.bool)
+    change[0, torch.randperm(many)[: many // 10]] = True
+    codes, which, uniforms = torch.randint(CODES, (1, many)), torch.zeros(1, dtype=torch.long), torch.rand(1, 4, many)
+    kinds = {
+        "float32": Drawing(),
+        "bfloat16": Drawing(dtype=torch.bfloat16),
+        "compiled": Drawing(compiled=True),
+    }
+    print("\n| resampling, attention | drawing | s | codes as in float32 |\n|---|---|---:|---:|")
+    for attention in ("full", "linear"):
+        net = prior(scored, attention=attention)
+        runs = {
+            name: partial(resample, net, codes, change, which, uniforms, drawing=kind) for name, kind in kinds.items()
+        }
+        found = {name: run() for name, run in runs.items()}
+        times: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(rounds):
+            for name, run in runs.items():
+                times[name].append(seconds(run))
+        drawn = change[:, None].expand_as(uniforms)
+        for name, each in times.items():
+            same = (found[name] == found["float32"])[drawn].float().mean()
+            print(f"| {attention} | {name} | {statistics.mean(each):.2f} | {same:.4f} |", flush=True)
+
+
+def prior(grid: Grid, *, attention: Attention = "full") -> CodePrior:
     """Make the prior of this package."""
-    return CodePrior(grid=grid, codes=CODES, width=WIDTH, depth=DEPTH, heads=HEADS, orderings=("raster_0",)).eval()
+    sizes = {"codes": CODES, "width": WIDTH, "depth": DEPTH, "heads": HEADS}
+    return CodePrior(grid=grid, **sizes, orderings=("raster_0",), attention=attention).eval()
 
 
 def monai_prior(length: int, *, flash: bool) -> DecoderOnlyTransformer:

@@ -72,6 +72,8 @@ def test_store_holds_what_preparing_each_scan_gives(cohort: Cohort, cache: Path)
         np.testing.assert_array_equal(store.image[mine.index], prepared.image)
         np.testing.assert_array_equal(store.brain[mine.index], prepared.brain)
         np.testing.assert_array_equal(mine["slice"], prepared.slice_index)
+        np.testing.assert_allclose(store.height[mine.index], prepared.slice_index / (prepared.shape[0] - 1), rtol=1e-6)
+        np.testing.assert_array_equal(store.height[mine.index], prepared.height)
         np.testing.assert_array_equal(mine["brain_voxels"], prepared.brain_voxels)
         np.testing.assert_array_equal(mine["lesion_voxels"], prepared.lesion_voxels)
         lesion = 0 if prepared.lesion is None else prepared.lesion
@@ -119,6 +121,7 @@ def test_volumes_are_one_row_per_scan(cohort: Cohort, cache: Path) -> None:
     store = build(cohort, cache, ArraySpec(size=(16, 20, 20), dtype="float32"))
     assert store.image.shape == (4, 1, 16, 20, 20)
     assert list(store.index["lesion_voxels"]) == [64, 0, -1, 0]
+    assert np.isnan(store.height).all()
     assert store.to_native(0, store.image[:1, 0]).shape == (8, 36, 30)
 
 

@@ -63,6 +63,44 @@ def test_it_is_trained_calibrated_and_loaded_like_any_method(store, tmp_path) ->
     assert torch.equal(method.scale, again.scale)
 
 
+def test_a_member_whose_preset_does_not_augment_sees_images_as_they_are(store, tmp_path, monkeypatch) -> None:
+    augmented: list[int] = []
+
+    def count(image, brain, **others):
+        augmented.append(len(image))
+        return image, brain
+
+    monkeypatch.setattr("uad_models.feeding.augment", count)
+    train = {"steps": 2, "batch_size": 8, "validate_every": 2, "augmentation": "nnunet"}
+    fit("ensemble", store, tmp_path / "plain", config={"members": (SMALL_AE, SIGNED)}, train=train, progress=False)
+    assert not augmented
+    members = ("synthetic_unet:channels=8+8;coarse=0;fold=1", SMALL_AE)
+    method = fit("ensemble", store, tmp_path / "both", config={"members": members}, train=train, progress=False)
+    assert method.unaugmented == ("2_ae_fit",)
+    assert sum(augmented) == 2 * 8
+
+
+def test_a_member_is_told_what_it_asks_for_and_extracts_for_its_own_stage() -> None:
+    torch.manual_seed(0)
+    told = "vqvae_transformer:channels=8+8;width=8;depth=1;heads=1;told_height=true;healthy_quantile=0.9"
+    method = create("ensemble", size=(16, 16), members=(SMALL_AE, told)).eval()
+    assert method.covariates == ("height",)
+    assert method.extracted == ("2_vqvae_transformer_prior",)
+    given, (plain, prior) = batch() | {"height": torch.rand(6)}, method.members
+    with torch.no_grad():
+        prior.prior.height.weight.add_(3 * torch.randn_like(prior.prior.height.weight))
+        found = method.extract(given, stage="2_vqvae_transformer_prior")
+        assert torch.equal(found["codes"], prior.codes(given["image"]))
+        for name in ("anomaly_map", "reconstruct", "anomaly_score"):
+            parts = getattr(plain, name)(given["image"]), getattr(prior, name)(given["image"], height=given["height"])
+            found = getattr(method, name)(given["image"], height=given["height"])
+            torch.testing.assert_close(found, sum(parts) / 2)
+        method.calibrate(lambda: [given], generator=torch.Generator().manual_seed(0))
+        score = prior.anomaly_score(given["image"], height=given["height"]).mean()
+        torch.testing.assert_close(method.score_scale[1], score)
+        assert (prior.anomaly_score(given["image"]).mean() - score).abs() > 1e-4
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [

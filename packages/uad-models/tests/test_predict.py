@@ -34,6 +34,36 @@ def test_rows_are_streamed_in_the_order_asked_for(store, method, tmp_path):
     torch.testing.assert_close(torch.from_numpy(scores), expected)
 
 
+class Told(AE):
+    """Its map, image and score are the height that it is told."""
+
+    covariates = ("height",)
+
+    def anomaly_map(self, x, *, height=None):
+        return torch.ones_like(x[:, :1]) * height.view(-1, 1, 1, 1)
+
+    def reconstruct(self, x, *, height=None):
+        return self.anomaly_map(x, height=height) + 1
+
+    def anomaly_score(self, x, *, height=None):
+        return height + 2
+
+
+def test_a_method_is_told_the_covariates_that_it_asks_for(store, cohort_csv, method, tmp_path):
+    told, rows = Told(method.config), store.rows("test")[::-1][:9]
+    scores = predict_rows(
+        told, store, rows, tmp_path / "maps.npy", reconstruction_out=tmp_path / "again.npy", batch_size=4
+    )
+    height = store.height[rows]
+    assert len(np.unique(height)) > 3
+    np.testing.assert_allclose(np.load(tmp_path / "maps.npy")[:, 3, 3], height)
+    np.testing.assert_allclose(np.load(tmp_path / "again.npy")[:, 0, 3, 3], height + 1)
+    np.testing.assert_allclose(scores, height + 2)
+    items, maps = predict_items(told, Cohort.read(cohort_csv).load(1, modalities=("flair",)), store.spec, batch_size=4)
+    np.testing.assert_allclose(maps[:, 3, 3], items.height)
+    assert len(np.unique(items.height)) == len(items.height)
+
+
 def test_no_rows_give_an_empty_file(store, method, tmp_path):
     assert predict_rows(method, store, np.arange(0), tmp_path / "maps.npy").shape == (0,)
     assert np.load(tmp_path / "maps.npy").shape == (0, 16, 16)

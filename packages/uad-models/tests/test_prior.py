@@ -10,11 +10,11 @@ from uad_models.sequence.orderings import ORDERINGS
 from uad_models.sequence.prior import POSITIONS, CodePrior
 
 
-def prior(*, grid=(2, 2), codes=3, orderings=("raster_0",), positions=POSITIONS, spread=0.5) -> CodePrior:
+def prior(*, grid=(2, 2), codes=3, orderings=("raster_0",), positions=POSITIONS, spread=0.5, **more) -> CodePrior:
     """A small prior; with a spread, far from uniform."""
     torch.manual_seed(0)
     made = CodePrior(
-        grid=grid, codes=codes, width=16, depth=2, heads=2, orderings=orderings, positions=positions
+        grid=grid, codes=codes, width=16, depth=2, heads=2, orderings=orderings, positions=positions, **more
     ).eval()
     with torch.no_grad():
         for parameter in made.parameters():
@@ -22,9 +22,13 @@ def prior(*, grid=(2, 2), codes=3, orderings=("raster_0",), positions=POSITIONS,
     return made
 
 
+both_attentions = pytest.mark.parametrize("attention", ["full", "linear"])
+
+
+@both_attentions
 @pytest.mark.parametrize("positions", [POSITIONS, ("absolute",), ("spatial",), ("rotary", "spatial")], ids=str)
-def test_probabilities_of_all_sequences_sum_to_1(positions):
-    model = prior(orderings=ORDERINGS, positions=positions)
+def test_probabilities_of_all_sequences_sum_to_1(positions, attention):
+    model = prior(orderings=ORDERINGS, positions=positions, attention=attention)
     every = torch.tensor(list(itertools.product(range(3), repeat=4)))
     for order in (0, len(ORDERINGS) - 1):
         with torch.no_grad():
@@ -33,8 +37,9 @@ def test_probabilities_of_all_sequences_sum_to_1(positions):
         assert likelihood.exp().max() > 2 / len(every)
 
 
-def test_a_code_depends_on_the_codes_before_it_alone():
-    model = prior(grid=(2, 3), codes=5)
+@both_attentions
+def test_a_code_depends_on_the_codes_before_it_alone(attention):
+    model = prior(grid=(2, 3), codes=5, attention=attention)
     sequences, which = torch.randint(5, (1, 6)), torch.zeros(1, dtype=torch.long)
     with torch.no_grad():
         before = model(sequences, which)
@@ -61,7 +66,19 @@ def test_the_order_changes_the_likelihood():
     assert (one - other).abs().max() > 1e-3
 
 
-def test_a_known_markov_source_is_learnt_to_its_entropy():
+def test_the_height_changes_the_likelihood_where_it_is_told():
+    model = prior(told_height=True)
+    sequences, which = torch.zeros(4, 4, dtype=torch.long), torch.zeros(4, dtype=torch.long)
+    with torch.no_grad():
+        found = model.log_likelihood(sequences, which, torch.tensor([0.0, 0.5, 1.0, torch.nan])).sum(dim=1)
+        assert len(found.unique()) == 4
+        torch.testing.assert_close(model.log_likelihood(sequences, which).sum(dim=1), found[3].expand(4))
+        deaf = prior()
+        assert torch.equal(deaf(sequences, which, torch.rand(4)), deaf(sequences, which))
+
+
+@both_attentions
+def test_a_known_markov_source_is_learnt_to_its_entropy(attention):
     step = torch.tensor([[0.7, 0.2, 0.1], [0.05, 0.9, 0.05], [0.4, 0.1, 0.5]])
     start = torch.tensor([0.6, 0.3, 0.1])
     length, generator = 12, torch.Generator().manual_seed(0)
@@ -76,7 +93,7 @@ def test_a_known_markov_source_is_learnt_to_its_entropy():
     for _ in range(length - 1):
         entropy = entropy - (share[:, None] * step * step.log()).sum()
         share = share @ step
-    model = prior(grid=(3, 4), spread=0.0).train()
+    model = prior(grid=(3, 4), spread=0.0, attention=attention).train()
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)
     for number in range(150):
         optimiser.param_groups[0]["lr"] = 1e-2 * (1 - number / 150)

@@ -184,6 +184,81 @@ def test_the_sequences_score_is_bits_per_code_inside_the_brain():
         assert torch.equal(method.anomaly_score(torch.zeros(1, 1, 16, 16)), torch.zeros(1))
 
 
+def test_the_height_reaches_every_likelihood_and_may_be_left_out():
+    method, image = make(told_height=True).eval(), batch()["image"]
+    low, high = torch.zeros(4), torch.ones(4)
+    with torch.no_grad():
+        codes = method.codes(image)
+        one, other = (method.log_likelihood(codes, height=height) for height in (low, high))
+        assert not torch.equal(one, other)
+        for name in ("anomaly_map", "reconstruct", "sequence_bits", "anomaly_score"):
+            found = [getattr(method, name)(image, height=height) for height in (low, high)]
+            assert not torch.equal(*found)
+            untold = [getattr(method, name)(image, **told) for told in ({}, {"height": low * torch.nan})]
+            assert torch.equal(*untold)
+        for kind in ("masked", "likelihood"):
+            variant = changed(method, map_of=kind)
+            assert not torch.equal(variant.anomaly_map(image, height=low), variant.anomaly_map(image, height=high))
+        assert torch.equal(method.heal(image, height=low).log_likelihood, one)
+    own = changed(method, judged_by="own")
+    with torch.no_grad():
+        assert not torch.equal(own.heal(image, height=low).healed, own.heal(image, height=high).healed)
+
+
+def test_a_tenth_of_the_training_slices_are_not_told_their_height(monkeypatch):
+    method, seen = make(told_height=True), []
+    real = method.prior.log_likelihood
+    monkeypatch.setattr(
+        method.prior, "log_likelihood", lambda codes, which, height: seen.append(height) or real(codes, which, height)
+    )
+    codes, generator = torch.zeros(2000, 4, 4, dtype=torch.long), torch.Generator().manual_seed(0)
+    extracted = {"codes": codes, "inside": codes == 0, "height": torch.rand(2000)}
+    method.loss(extracted, stage="prior", generator=generator)
+    method.eval().loss(extracted, stage="prior", generator=generator)
+    assert 0.07 < seen[0].isnan().float().mean() < 0.13
+    assert torch.equal(seen[1], extracted["height"])
+
+
+def test_the_prior_learns_what_a_height_means():
+    method = make(told_height=True)
+    codes = torch.cat([torch.full((16, 4, 4), 1), torch.full((16, 4, 4), 4)])
+    extracted = {"codes": codes, "inside": codes > 0, "height": torch.linspace(0, 1, 32)}
+    optimiser = torch.optim.Adam(method.prior.parameters(), 1e-2)
+    for _ in range(60):
+        optimiser.zero_grad()
+        method.loss(extracted, stage="prior", generator=torch.Generator().manual_seed(0))["loss"].backward()
+        optimiser.step()
+    method.eval()
+    with torch.no_grad():
+        right, wrong = (method.log_likelihood(codes[:1], height=torch.tensor([height])) for height in (0.1, 0.9))
+    first = (slice(None), slice(None), 0, 0)  # later codes are told by those before them
+    assert right[first].mean() > wrong[first].mean() + 1
+
+
+def test_linear_attention_and_half_precision_heal_as_well():
+    image = batch()["image"]
+    method = make(attention="linear").eval()
+    with torch.no_grad():
+        found = changed(method, drawn_in="bfloat16").heal(image)
+        healing = method.heal(image)
+    assert 0 < healing.unlikely.float().mean() < 1
+    same = (found.healed == healing.healed).float().mean()
+    assert same > 0.7
+    assert changed(method, drawn_in="bfloat16").config.drawing.dtype is torch.bfloat16
+
+
+def test_settings_that_older_runs_do_not_have_are_written_only_where_they_change_something():
+    assert not {"attention", "told_height", "drawn_in", "compiled"} & make().config.to_dict().keys()
+    config = make(attention="linear", drawn_in="bfloat16").config
+    assert config.to_dict()["attention"] == "linear"
+    assert VQVAETransformerConfig.from_dict(config.to_dict()) == config
+
+
+def test_a_volume_has_no_height():
+    with pytest.raises(InputError, match="told_height"):
+        VQVAETransformerConfig(size=(16, 16, 16), channels=(8, 8), told_height=True)
+
+
 def test_a_prior_of_another_codebook_is_refused():
     method, other = make(), make()
     losses(method, "prior")

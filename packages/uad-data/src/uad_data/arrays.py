@@ -30,6 +30,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,7 +42,7 @@ from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_data.frame import Frame
 from uad_data.growing_array import growing_array
-from uad_data.prepare import ArraySpec, PreparedScan, prepare_scan, to_native
+from uad_data.prepare import ArraySpec, PreparedScan, prepare_scan, relative_height, to_native
 from uad_data.split import SPLITS
 
 __all__ = ["ARRAY_FORMAT", "ArraySpec", "ArrayStore", "PreparedScan", "build_arrays", "prepare_scan"]
@@ -248,6 +249,12 @@ class ArrayStore:
         image = self.image[ascending].astype(np.float32)
         return {"image": image[place], "brain": self.brain[ascending][place][:, None]}
 
+    @cached_property
+    def height(self) -> np.ndarray:
+        """``(n,)`` float32: how high each row lies in its scan's own grid, see `uad_data.prepare.relative_height`."""
+        depths = {int(scan): frame["shape"][0] for scan, frame in self._frames().items()}
+        return relative_height(self.index["slice"].to_numpy(), self.index["scan"].map(depths).to_numpy())
+
     def to_native(self, scan: int, maps: np.ndarray) -> np.ndarray:
         """Take the maps of one scan back to its own grid.
 
@@ -269,12 +276,16 @@ class ArrayStore:
         InputError
             The shape of `maps` is not that of the scan's rows.
         """
-        way = json.loads((self.folder / "frames.json").read_text(encoding="utf-8"))[str(scan)]
+        way = self._frames()[str(scan)]
         shape = tuple(way["shape"])
         size = self.spec.size
         frame = Frame(native=shape[-len(size) :], size=size, centre=tuple(way["centre"]), step=tuple(way["step"]))
         slices = self.index["slice"].to_numpy()[self.index["scan"].to_numpy() == scan]
         return to_native(maps, frame=frame, slice_index=slices, shape=shape)
+
+    def _frames(self) -> dict[str, Any]:
+        """Read ``frames.json``."""
+        return json.loads((self.folder / "frames.json").read_text(encoding="utf-8"))
 
 
 def _reopen(folder: Path, split: Mapping[str, str]) -> ArrayStore:

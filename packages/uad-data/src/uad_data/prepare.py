@@ -143,6 +143,11 @@ class PreparedScan:
     shape: tuple[int, int, int]
     pixel_mm: float
 
+    @property
+    def height(self) -> np.ndarray:
+        """``(n,)`` float32: how high each item lies in the scan, see `relative_height`."""
+        return relative_height(self.slice_index, self.shape[0])
+
     def to_native(self, maps: np.ndarray) -> np.ndarray:
         """Take one map per item back to the scan's own grid.
 
@@ -163,6 +168,25 @@ class PreparedScan:
             The shape of `maps` is not ``(n, *size)``.
         """
         return to_native(maps, frame=self.frame, slice_index=self.slice_index, shape=self.shape)
+
+
+def relative_height(slice_index: np.ndarray, depth: np.ndarray | int) -> np.ndarray:
+    """Return how high slices lie in their scans.
+
+    Parameters
+    ----------
+    slice_index : numpy.ndarray
+        ``(n,)`` int, along ``d``; −1 for a whole volume.
+    depth : numpy.ndarray or int
+        ``d`` of the scan's own grid, of each or of all.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(n,)`` float32, from 0, the lowest slice of the grid, to 1, the highest; NaN for volumes.
+    """
+    height = slice_index / np.maximum(np.asarray(depth) - 1, 1)
+    return np.where(slice_index < 0, np.nan, height).astype(np.float32)
 
 
 def prepare_scan(scan: Scan, spec: ArraySpec) -> PreparedScan:

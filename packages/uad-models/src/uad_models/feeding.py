@@ -30,6 +30,7 @@ from uad_data.augmentation import augment, check_installed
 from uad_models.patches import check_patch, patch_corners
 
 Batch = dict[str, Tensor]
+COVARIATES = ("height",)  # what a store knows of an image beside the image: attributes of `ArrayStore`, one per row
 Augmentation = Literal["none", "nnunet"]
 _PATCH, _AUGMENTATION = 1, 2  # what a stream of random numbers is for
 
@@ -62,6 +63,8 @@ class Feeder:
         Training batches to remember, for callers that ask for the same ones again.
     labels
         Give the labels of lesions too, for methods that learn from them.
+    covariates
+        Which of `COVARIATES` to give too.
 
     Raises
     ------
@@ -84,6 +87,7 @@ class Feeder:
         workers: int = 0,
         keep: int = 0,
         labels: bool = False,
+        covariates: tuple[str, ...] = (),
     ) -> None:
         if patch:
             check_patch(patch, store.spec.size)
@@ -92,6 +96,7 @@ class Feeder:
         self.store, self.rows, self.batch_size, self.seed = store, rows, batch_size, seed
         self.rank, self.world, self.device = rank, world, torch.device(device)
         self.augmentation, self.patch, self.keep, self.labels = augmentation, patch, keep, labels
+        self.covariates = covariates
         self.workers = 0 if augmentation == "none" else workers
         self._kept: dict[int, Batch] = {}
         self._ahead: Any = None
@@ -133,7 +138,8 @@ class Feeder:
             share = max(share * int(np.prod(self.patch)) // int(np.prod(self.store.spec.size)), 1)
         for start in range(0, len(own), share):
             rows = own[start : start + share]
-            yield _to_device(_read(self.store, rows, None, self.store.spec.size, self.labels), self.device)
+            batch = _read(self.store, rows, None, self.store.spec.size, self.labels, self.covariates)
+            yield _to_device(batch, self.device)
 
     def make(self, index: int) -> Batch:
         """Make this rank's share of a training batch on the CPU, in the store's number format unless augmented.
@@ -147,23 +153,23 @@ class Feeder:
         -------
         dict
             ``"image"`` ``(b, c, *s)`` and ``"brain"`` ``(b, 1, *s)`` bool; where asked for ``"lesion"`` ``(b, 1, *s)``
-            uint8, 0 healthy, which moves with its image.
+            uint8, 0 healthy, which moves with its image, and covariates ``(b,)``, as they are without augmentation.
         """
         picked = batch_rows(len(self.rows), self.batch_size, index, seed=self.seed)
         # Ascending, because a batch has no order and a disk has one.
         rows = np.sort(self.rows[picked[self.rank :: self.world]])
         place = (self.seed, index, self.rank)
         corners = patch_corners(self.store, rows, self.patch, seed=(*place, _PATCH)) if self.patch else None
-        batch = _read(self.store, rows, corners, self.patch or self.store.spec.size, self.labels)
+        batch = _read(self.store, rows, corners, self.patch or self.store.spec.size, self.labels, self.covariates)
         if self.augmentation == "none":
             return batch
         stream = int(np.random.SeedSequence((*place, _AUGMENTATION)).generate_state(1, np.uint64)[0])
         generator = torch.Generator().manual_seed(stream)
         image, brain = batch["image"].float(), batch["brain"]
         if not self.labels:
-            return dict(zip(("image", "brain"), augment(image, brain, generator=generator), strict=True))
+            return batch | dict(zip(("image", "brain"), augment(image, brain, generator=generator), strict=True))
         moved = augment(image, brain, generator=generator, label=batch["lesion"])
-        return dict(zip(("image", "brain", "lesion"), moved, strict=True))
+        return batch | dict(zip(("image", "brain", "lesion"), moved, strict=True))
 
     def close(self) -> None:
         """End the workers. The next training batch starts new ones."""
@@ -189,7 +195,7 @@ class _Batches(Dataset[Batch]):
     """The training batches of a feeder, by their number; what travels to a worker."""
 
     def __init__(self, feeder: Feeder) -> None:
-        same = ("batch_size", "seed", "rank", "world", "augmentation", "patch", "labels")
+        same = ("batch_size", "seed", "rank", "world", "augmentation", "patch", "labels", "covariates")
         self.feeder = Feeder(feeder.store, feeder.rows, **{name: getattr(feeder, name) for name in same})
 
     def __getitem__(self, index: int) -> Batch:
@@ -252,7 +258,13 @@ def batch_rows(n: int, batch_size: int, index: int, *, seed: int) -> np.ndarray:
     return picked
 
 
-def read_batch(store: ArrayStore, rows: np.ndarray, *, device: torch.device | str = "cpu") -> Batch:
+def read_batch(
+    store: ArrayStore,
+    rows: np.ndarray,
+    *,
+    device: torch.device | str = "cpu",
+    covariates: tuple[str, ...] = (),
+) -> Batch:
     """Read rows of a store as tensors.
 
     Parameters
@@ -263,30 +275,39 @@ def read_batch(store: ArrayStore, rows: np.ndarray, *, device: torch.device | st
         ``(b,)`` int, in the order wanted.
     device
         Where the tensors go.
+    covariates
+        Which of `COVARIATES` to read too.
 
     Returns
     -------
     dict
-        ``"image"`` ``(b, c, *s)`` float32, 0 outside the brain, and ``"brain"`` ``(b, 1, *s)`` bool.
+        ``"image"`` ``(b, c, *s)`` float32, 0 outside the brain, ``"brain"`` ``(b, 1, *s)`` bool, and covariates
+        ``(b,)`` float32.
     """
-    return _to_device(_read(store, rows, None, store.spec.size), torch.device(device))
+    return _to_device(_read(store, rows, None, store.spec.size, covariates=covariates), torch.device(device))
 
 
 def _read(
-    store: ArrayStore, rows: np.ndarray, corners: np.ndarray | None, size: tuple[int, ...], labels: bool = False
+    store: ArrayStore,
+    rows: np.ndarray,
+    corners: np.ndarray | None,
+    size: tuple[int, ...],
+    labels: bool = False,
+    covariates: tuple[str, ...] = (),
 ) -> Batch:
     """Read rows of a store, whole or patches of them, as they are stored."""
     arrays = {"image": store.image, "brain": store.brain[:, None]} | (
         {"lesion": store.lesion[:, None]} if labels else {}
     )
+    told = {name: torch.from_numpy(getattr(store, name)[rows]) for name in covariates}
     if corners is None:
-        return {name: torch.from_numpy(array.take(rows, axis=0)) for name, array in arrays.items()}
+        return {name: torch.from_numpy(array.take(rows, axis=0)) for name, array in arrays.items()} | told
     batch = {name: np.empty((len(rows), array.shape[1], *size), array.dtype) for name, array in arrays.items()}
     for item, (row, corner) in enumerate(zip(rows, corners, strict=True)):
         where = tuple(slice(low, low + side) for low, side in zip(corner, size, strict=True))
         for name, array in arrays.items():
             batch[name][item] = array[(row, slice(None), *where)]
-    return {name: torch.from_numpy(array) for name, array in batch.items()}
+    return {name: torch.from_numpy(array) for name, array in batch.items()} | told
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:

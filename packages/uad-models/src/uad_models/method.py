@@ -134,6 +134,10 @@ class Method(nn.Module):
         Preset name to settings; there is always ``"quick"``.
     any_size
         True for a method that takes images of other sizes than its config's, and so can be trained on patches.
+    unaugmented
+        The stages that train on images as they are, whatever the training's settings say of augmentation.
+    extracted
+        The stages that train on what `extract` makes of images, once, in the place of the images.
     labelled
         True for what learns from labels of lesions (`uad_models.labelled`); its `loss` gets them as ``"lesion"``.
     """
@@ -142,6 +146,8 @@ class Method(nn.Module):
     Config: ClassVar[type[MethodConfig]] = MethodConfig
     trained: ClassVar[bool] = True
     stages: ClassVar[tuple[str, ...]] = ("fit",)
+    unaugmented: tuple[str, ...] = ()
+    extracted: ClassVar[tuple[str, ...]] = ()
     presets: ClassVar[dict[str, Preset]] = {"quick": Preset()}
     any_size: ClassVar[bool] = False
     labelled: ClassVar[bool] = False
@@ -151,6 +157,19 @@ class Method(nn.Module):
         if not isinstance(config, self.Config):
             raise TypeError(f"{type(self).__name__} needs a {self.Config.__name__}, got {type(config).__name__}")
         self.config = config
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Return what the method is told about an image beside the image itself; by default nothing.
+
+        Returns
+        -------
+        tuple of str
+            Names of `uad_models.feeding.COVARIATES`: ``"height"``, ``(b,)`` float32 in [0, 1], how high a slice lies in
+            its scan, NaN for volumes. A batch holds them by name. `reconstruct`, `anomaly_map` and `anomaly_score` of
+            such a method take them as keywords of the same name, which can be left out.
+        """
+        return ()
 
     def loss(
         self,
@@ -165,7 +184,7 @@ class Method(nn.Module):
         Parameters
         ----------
         batch
-            ``"image"`` ``(b, c, *s)`` float, 0 outside the brain; ``"brain"`` ``(b, 1, *s)`` bool.
+            ``"image"`` ``(b, c, *s)`` float, 0 outside the brain; ``"brain"`` ``(b, 1, *s)`` bool; `covariates`.
         stage
             One of ``stages``.
         group
@@ -179,6 +198,23 @@ class Method(nn.Module):
             ``"loss"``, a scalar to minimise, and any other scalars worth logging.
         """
         raise NotImplementedError(f"{self.name} has no loss")
+
+    def extract(self, batch: dict[str, Tensor], *, stage: str) -> dict[str, Tensor]:
+        """Return what a stage named in ``extracted`` needs of a batch, and that its training does not change.
+
+        Parameters
+        ----------
+        batch
+            As `loss`.
+        stage
+            One of ``extracted``.
+
+        Returns
+        -------
+        dict
+            Tensors with one entry per image, ``(b, ...)``, without gradient; `loss` takes it as a batch.
+        """
+        raise NotImplementedError(f"{self.name} extracts nothing")
 
     def parameter_groups(self, stage: str) -> dict[str, list[nn.Parameter]]:
         """Return the parameters that a stage trains, by group; each group has its own optimiser and loss.
@@ -265,7 +301,23 @@ class Method(nn.Module):
         Tensor
             ``(b,)`` float32; higher is more anomalous.
         """
-        return (x - self.reconstruct(x)).float().flatten(1).norm(dim=1)
+        return distance(x, self.reconstruct(x))
+
+
+def distance(x: Tensor, other: Tensor) -> Tensor:
+    """Return the ℓ2 distance between images.
+
+    Parameters
+    ----------
+    x, other
+        ``(b, c, *s)``.
+
+    Returns
+    -------
+    Tensor
+        ``(b,)`` float32.
+    """
+    return (x - other).float().flatten(1).norm(dim=1)
 
 
 def brain_of(x: Tensor) -> Tensor:

@@ -84,11 +84,13 @@ def predict_rows(
         batch_size = max(1, min(batch_size, _VOXELS // math.prod(store.spec.size)))
         starts = range(0, len(rows), batch_size)
         for start in tqdm(starts, desc=f"{method.name} maps", unit="batch", disable=not progress):
-            x = read_batch(store, rows[start : start + batch_size], device=device)["image"]
-            add_map(_array(method.anomaly_map(x))[:, 0])
-            scores.append(_array(method.anomaly_score(x)))
+            some = rows[start : start + batch_size]
+            batch = read_batch(store, some, device=device, covariates=method.covariates)
+            x, told = batch["image"], {name: batch[name] for name in method.covariates}
+            add_map(_array(method.anomaly_map(x, **told))[:, 0])
+            scores.append(_array(method.anomaly_score(x, **told)))
             if reconstruction_out:
-                add_reconstruction(_array(method.reconstruct(x)))
+                add_reconstruction(_array(method.reconstruct(x, **told)))
     return np.concatenate(scores)
 
 
@@ -151,8 +153,11 @@ def predict_items(
     device = open_fabric(accelerator=accelerator).device
     method = method.to(device).eval()
     items = prepare_scan(scan, dataclasses.replace(spec, slices="pixels:1"))
-    images = torch.from_numpy(items.image)
-    maps = [_array(method.anomaly_map(x.to(device).float()))[:, 0] for x in images.split(batch_size)]
+    arrays = (items.image, *(getattr(items, name) for name in method.covariates))
+    batches = zip(*(torch.from_numpy(array).to(device).float().split(batch_size) for array in arrays), strict=True)
+    maps = [
+        _array(method.anomaly_map(x, **dict(zip(method.covariates, told, strict=True))))[:, 0] for x, *told in batches
+    ]
     return items, np.concatenate(maps)
 
 
@@ -166,12 +171,12 @@ def _computing_once(method: Method) -> Iterator[None]:
     """Let map, score and reconstruction of one batch share what is most of the work: reconstruction, map, healing."""
     last: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def remembering(name: str) -> Callable[[Tensor], Tensor]:
+    def remembering(name: str) -> Callable[..., Tensor]:
         compute = getattr(method, name)
 
-        def remember(x: Tensor) -> Tensor:
+        def remember(x: Tensor, **told: Tensor) -> Tensor:
             if name not in last or last[name][0] is not x:
-                last[name] = (x, compute(x))
+                last[name] = (x, compute(x, **told))
             return last[name][1]
 
         return remember

@@ -305,6 +305,7 @@ class _Training:
             device=self.fabric.device,
             patch=self.config.patch,
             labels=self.method.labelled,
+            covariates=self.method.covariates,
         )
         generator = torch.Generator(self.fabric.device).manual_seed(self.settings.seed)
         self.method.eval()

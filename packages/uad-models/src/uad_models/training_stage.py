@@ -13,6 +13,7 @@ from torch.optim import AdamW
 
 from uad_data.arrays import ArrayStore
 from uad_models.checkpoint import optimiser_tensors, part, prefixed, restore_optimisers
+from uad_models.extracted import Extracted, pays
 from uad_models.feeding import Batch, Feeder
 from uad_models.method import Method
 from uad_models.moving_average import MovingAverage
@@ -106,16 +107,18 @@ class Stage:
         self._sums: dict[str, Tensor] = {}
         self._streams = (seed, index)
         self._generator = torch.Generator(fabric.device)
-        self._val = self._feeder(store, "val")
+        self._val: Feeder | Extracted = self._feeder(store, "val")
         # Groups take turns on the same batches.
         keep = config.accumulate if len(self.optimisers) > 1 else 0
-        self._train = self._feeder(
+        self._train: Feeder | Extracted = self._feeder(
             store,
             "train",
-            augmentation=config.augmentation,
+            augmentation="none" if name in self.method.unaugmented else config.augmentation,
             workers=config.workers,
             keep=keep,
         )
+        if name in self.method.extracted and pays(config, len(self._train.rows)):
+            self._val, self._train = self._extracted(self._val), self._extracted(self._train)
 
     def step(self, step: int, *, spent: float = 0.0) -> None:
         """Take one optimiser step in every group, in turn.
@@ -200,7 +203,7 @@ class Stage:
             with self.fabric.autocast():
                 losses = self.kept.loss(batch, stage=self.name, group=group, generator=self._generator)
             for name, value in losses.items():
-                sums[name] = sums.get(name, 0) + value.float() * len(batch["image"])
+                sums[name] = sums.get(name, 0) + value.float() * len(next(iter(batch.values())))
         self.kept.train()
         return self._over_ranks(sums, len(self._val.rows))
 
@@ -270,10 +273,16 @@ class Stage:
             device=self.fabric.device,
             patch=self.config.patch,
             labels=self.method.labelled,
+            covariates=self.method.covariates,
             **training,
         )
 
-    def _losses(self, feeder: Feeder, number: int, group: str) -> dict[str, Tensor]:
+    def _extracted(self, feeder: Feeder) -> Extracted:
+        """Make of all images what the stage needs of them, in the precision of training."""
+        with self.fabric.autocast():
+            return Extracted(feeder, partial(self.method.extract, stage=self.name))
+
+    def _losses(self, feeder: Feeder | Extracted, number: int, group: str) -> dict[str, Tensor]:
         """Losses of a training batch."""
         return self.loss(partial(feeder.batch, number), stage=self.name, group=group, generator=self._generator)
 

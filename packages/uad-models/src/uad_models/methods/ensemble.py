@@ -8,7 +8,7 @@ Deviations: members of different methods have maps of different units, so each m
 highest hundredth of the voxels of healthy validation brains. No lesion is needed for that.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -74,10 +74,13 @@ class Ensemble(Method):
     Config = EnsembleConfig
     config: EnsembleConfig
     stages: tuple[str, ...]  # type: ignore[misc]
+    extracted: tuple[str, ...]  # type: ignore[misc]
     scale: Tensor
     score_scale: Tensor
     presets: ClassVar[dict[str, Preset]] = {
-        "quick": Preset(config={"members": ("synthetic_unet", "ae")}, train=dict(SyntheticUNet.presets["quick"].train)),
+        "quick": Preset(
+            config={"members": ("synthetic_unet", "ae", "vae")}, train=dict(SyntheticUNet.presets["quick"].train)
+        ),
         "full": Preset(config={"member_preset": "full"}, train=dict(SyntheticUNet.presets["full"].train)),
     }
 
@@ -91,6 +94,9 @@ class Ensemble(Method):
             for stage in member.stages
         }
         self.stages = tuple(self._places)
+        own = {cls.name: cls.presets[config.member_preset].train.get("augmentation", "none") for cls, _ in configs}
+        self.unaugmented = tuple(stage for stage, (member, _) in self._places.items() if own[member.name] == "none")
+        self.extracted = tuple(name for name, (member, stage) in self._places.items() if stage in member.extracted)
         self.register_buffer("scale", torch.ones(len(configs)))
         self.register_buffer("score_scale", torch.ones(len(configs)))
 
@@ -106,6 +112,16 @@ class Ensemble(Method):
         member, own = self._places[stage or self.stages[0]]
         return member.loss(batch, stage=own, group=group, generator=generator)
 
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Return those of all members; see `Method.covariates`."""
+        return tuple(dict.fromkeys(name for member in self._each() for name in member.covariates))
+
+    def extract(self, batch: dict[str, Tensor], *, stage: str) -> dict[str, Tensor]:
+        """Return what the member whose stage it is extracts; see `Method.extract`."""
+        member, own = self._places[stage]
+        return member.extract(batch, stage=own)
+
     def parameter_groups(self, stage: str) -> dict[str, list[nn.Parameter]]:
         """Return those of the member whose stage it is; see `Method.parameter_groups`."""
         member, own = self._places[stage]
@@ -117,30 +133,37 @@ class Ensemble(Method):
             member.calibrate(batches, generator=generator)
             values, scores = [], []
             for batch in batches():
-                values.append(member.anomaly_map(batch["image"])[some_voxels(batch["brain"], generator)])
-                scores.append(member.anomaly_score(batch["image"]).abs())
+                told = _told(member, batch)
+                values.append(member.anomaly_map(batch["image"], **told)[some_voxels(batch["brain"], generator)])
+                scores.append(member.anomaly_score(batch["image"], **told).abs())
             found = torch.cat(values)
             top = found.topk(max(1, round(_TOP * len(found)))).values.mean()
             self.scale[number] = top.clamp(min=1e-6)
             self.score_scale[number] = torch.cat(scores).mean().clamp(min=1e-6)
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor, **told: Tensor) -> Tensor:
         """Return the mean reconstruction; see `Method.reconstruct`."""
-        return torch.stack([member.reconstruct(x) for member in self._each()]).mean(dim=0) * brain_of(x)
+        made = [member.reconstruct(x, **_told(member, told)) for member in self._each()]
+        return torch.stack(made).mean(dim=0) * brain_of(x)
 
-    def anomaly_map(self, x: Tensor) -> Tensor:
+    def anomaly_map(self, x: Tensor, **told: Tensor) -> Tensor:
         """Return the mean map, in units of the highest hundredth of healthy voxels; see `Method.anomaly_map`."""
-        maps = (member.anomaly_map(x) / scale for member, scale in zip(self._each(), self.scale, strict=True))
-        return torch.stack(list(maps)).mean(dim=0)
+        pairs = zip(self._each(), self.scale, strict=True)
+        return torch.stack([each.anomaly_map(x, **_told(each, told)) / scale for each, scale in pairs]).mean(dim=0)
 
-    def anomaly_score(self, x: Tensor) -> Tensor:
+    def anomaly_score(self, x: Tensor, **told: Tensor) -> Tensor:
         """Return the mean score, in units of the mean healthy score; see `Method.anomaly_score`."""
-        scores = (member.anomaly_score(x) / s for member, s in zip(self._each(), self.score_scale, strict=True))
-        return torch.stack(list(scores)).mean(dim=0)
+        pairs = zip(self._each(), self.score_scale, strict=True)
+        return torch.stack([each.anomaly_score(x, **_told(each, told)) / scale for each, scale in pairs]).mean(dim=0)
 
     def _each(self) -> list[Method]:
         """Members in order, typed."""
         return [member for member in self.members if isinstance(member, Method)]
+
+
+def _told(member: Method, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what a member is told, of what is known of the images."""
+    return {name: known[name] for name in member.covariates if name in known}
 
 
 def _member_config(config: EnsembleConfig, member: str) -> tuple[type[Method], MethodConfig]:

@@ -26,6 +26,10 @@ Deviations and choices
   it as they were healed, in one go. In the paper (``"own"``) it is judged given the image's own codes, and a lesion's
   first codes make the rest of it likely.
 - One network is told its order, instead of one network per order; one name in ``orderings`` gives the latter.
+- ``told_height=True`` conditions the prior on how high in its scan a slice lies; a tenth of the training slices are not
+  told, after Ho and Salimans, "Classifier-free diffusion guidance", 2022 (https://arxiv.org/abs/2207.12598), so that
+  every function also takes an image alone. Off by default.
+- ``attention="linear"`` in the place of the paper's Performer: see `uad_models.sequence.linear_decoder`.
 - Only codes whose part of the image holds brain can be unlikely.
 - With ``predict_scale``, on but in preset ``paper``, residuals are in the errors to expect of what was drawn.
 - ``score_of="sequence"``, the paper's score of a whole image, is the negative log likelihood of the codes inside the
@@ -39,7 +43,7 @@ Deviations and choices
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -47,97 +51,20 @@ from torch.nn import functional
 
 from uad_data.errors import InputError
 from uad_models.gaussian import gaussian_mean
-from uad_models.method import Preset, brain_of, unknown_name
-from uad_models.methods.vqvae import VQVAE, VQVAEConfig
-from uad_models.sequence.orderings import ORDERINGS
-from uad_models.sequence.prior import POSITIONS, CodePrior
+from uad_models.method import Preset, brain_of, distance
+from uad_models.methods.vqvae import VQVAE
+from uad_models.sequence.prior import CodePrior
 from uad_models.sequence.sampling import resample, resample_unlikely
+from uad_models.sequence.settings import VQVAETransformerConfig
 
 SAMPLING_SEED = 0
 LEAST = -25.0  # nats; a likelihood below 1e-10 counts as that
 BINS = 1000
+NOT_TOLD = 0.1  # of training slices, so that an image alone has a likelihood too
 ROWS_MEMORY = 2**29  # bytes of keys and values held at a time
 
 _MAX_POOL = {2: functional.adaptive_max_pool2d, 3: functional.adaptive_max_pool3d}
 _LINEAR = {2: "bilinear", 3: "trilinear"}
-
-
-@dataclass(frozen=True)
-class VQVAETransformerConfig(VQVAEConfig):
-    """Settings of `VQVAETransformer`.
-
-    Parameters
-    ----------
-    in_channels, size, channels, blocks, codes, code_dim, codebook_update, distance, decay, commitment, revive_below, \
-reconstruction_loss, predict_scale, spectral_weight, adversarial_weight, residual
-        See `VQVAEConfig`.
-    width, depth, heads
-        Of the transformer; ``width`` a multiple of ``2 * heads``.
-    orderings
-        Names of orders, see `uad_models.sequence.orderings`: what the prior learns and what is averaged over.
-    positions
-        Which of ``"absolute"``, ``"rotary"``, ``"spatial"``, see `CodePrior`; the first or the last among them.
-    samples
-        Times that unlikely codes are drawn, per order.
-    temperature
-        Of the draws, positive; below 1 prefers likely codes.
-    top_k
-        Draw among so many of the likeliest codes; None among all.
-    healthy_quantile
-        Share of healthy codes that count as unlikely, above 0 and below 1.
-    judged_by
-        What the likelihood of a code is given: ``"healed"``, the codes before it as far as they were healed, or
-        ``"own"`` (the paper), the image's own.
-    outside
-        What counts of the residual where no code is unlikely, from 0 (the paper) to 1 (as much as where one is).
-    map_of
-        ``"healed"``: the whole chain; ``"masked"``: the VQ-VAE's residual where codes are unlikely; ``"residual"``:
-        the VQ-VAE's residual; ``"likelihood"``: the codes' negative log likelihood in nats, enlarged.
-    score_of
-        ``"distance"``: as `Method.anomaly_score`; ``"sequence"``: see `VQVAETransformer.sequence_bits`.
-    """
-
-    width: int = 64
-    depth: int = 4
-    heads: int = 4
-    orderings: tuple[str, ...] = ("raster_0", "raster_7")
-    positions: tuple[str, ...] = POSITIONS
-    samples: int = 4
-    temperature: float = 1.0
-    top_k: int | None = None
-    healthy_quantile: float = 0.02
-    judged_by: Literal["healed", "own"] = "healed"
-    outside: float = 0.0
-    map_of: Literal["healed", "masked", "residual", "likelihood"] = "healed"
-    score_of: Literal["distance", "sequence"] = "distance"
-
-    def check(self) -> None:
-        """Refuse what `VQVAEConfig` refuses, unknown names, and numbers out of range."""
-        super().check()
-        for field, names, known in (
-            ("orderings", self.orderings, ORDERINGS),
-            ("positions", self.positions, POSITIONS),
-        ):
-            for name in names:
-                if name not in known:
-                    raise InputError(f"{field}: {unknown_name('name', name, list(known))}")
-        if not self.orderings:
-            raise InputError(f"orderings: expected at least one of {', '.join(ORDERINGS)}")
-        if not {"absolute", "spatial"} & {*self.positions}:
-            raise InputError(f"positions: expected 'absolute', 'spatial' or both, got {self.positions}")
-        for name in ("width", "depth", "heads", "samples"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if self.width % (2 * self.heads):
-            raise InputError(f"width: expected a multiple of 2 * heads = {2 * self.heads}, got {self.width}")
-        if self.temperature <= 0:
-            raise InputError(f"temperature: expected above 0, got {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
-            raise InputError(f"top_k: expected at least 1 or None, got {self.top_k}")
-        if not 0 <= self.outside <= 1:
-            raise InputError(f"outside: expected 0 to 1, got {self.outside}")
-        if not 0 < self.healthy_quantile < 1:
-            raise InputError(f"healthy_quantile: expected above 0 and below 1, got {self.healthy_quantile}")
 
 
 @dataclass(frozen=True)
@@ -175,6 +102,7 @@ class VQVAETransformer(VQVAE):
     Config = VQVAETransformerConfig
     config: VQVAETransformerConfig
     stages = ("vqvae", "prior")
+    extracted = ("prior",)
     healthy_counts: Tensor
     prior_codebook: Tensor
     presets: ClassVar[dict[str, Preset]] = {
@@ -188,7 +116,7 @@ class VQVAETransformer(VQVAE):
                 "depth": 4,
                 "heads": 4,
             },
-            train={"steps": 800, "batch_size": 16, "learning_rate": 2e-3, "validate_every": 200},
+            train={"steps": 1200, "batch_size": 16, "learning_rate": 2e-3, "validate_every": 200},
         ),
         "paper": Preset(
             config={
@@ -217,9 +145,22 @@ class VQVAETransformer(VQVAE):
             heads=config.heads,
             orderings=config.orderings,
             positions=config.positions,
+            attention=config.attention,
+            told_height=config.told_height,
         )
         self.register_buffer("healthy_counts", torch.zeros(BINS))
         self.register_buffer("prior_codebook", torch.zeros_like(self.quantiser.codebook.detach()))
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Return ``("height",)`` with ``told_height``; see `Method.covariates`."""
+        return ("height",) if self.config.told_height else ()
+
+    @torch.no_grad()
+    def extract(self, batch: dict[str, Tensor], *, stage: str) -> dict[str, Tensor]:
+        """Return the codes, which of them stand for brain, and covariates; see `Method.extract`."""
+        told = {name: batch[name] for name in self.covariates if name in batch}
+        return {"codes": self.codes(batch["image"]), "inside": self._in_brain(batch["brain"]), **told}
 
     def parameter_groups(self, stage: str) -> dict[str, list[nn.Parameter]]:
         """Return the VQ-VAE's groups, or the prior's parameters; see `Method.parameter_groups`."""
@@ -237,20 +178,23 @@ class VQVAETransformer(VQVAE):
 
         ``"vqvae"``: as `VQVAE.loss`. ``"prior"``: the negative log likelihood of all codes, each image in an order
         drawn for it, in nats per code; also ``"bits"``, the same in bits. In eval mode the likelihoods are counted for
-        the threshold, until the next loss in training mode.
+        the threshold, until the next loss in training mode. It takes a batch of images, or what `extract` made of one.
         """
         if stage == "vqvae":
             return super().loss(batch, stage=stage, group=group, generator=generator)
-        with torch.no_grad():
-            codes = self.codes(batch["image"])
+        found = batch if "codes" in batch else self.extract(batch, stage=stage)
+        codes, height = found["codes"], found.get("height")
         orders = len(self.config.orderings)
         which = torch.randint(orders, (len(codes),), generator=generator, device=codes.device)
-        likelihood = self.prior.log_likelihood(self.prior.sequences(codes, which), which)
+        if height is not None and self.training:
+            untold = torch.rand(height.shape, generator=generator, device=height.device) < NOT_TOLD
+            height = height.masked_fill(untold, torch.nan)
+        likelihood = self.prior.log_likelihood(self.prior.sequences(codes, which), which, height)
         if self.training:
             self.prior_codebook.copy_(self.quantiser.codebook.detach())
             self.healthy_counts.zero_()
         else:
-            self._count(self.prior.grids(likelihood.detach(), which)[self._in_brain(batch["brain"])])
+            self._count(self.prior.grids(likelihood.detach(), which)[found["inside"]])
         loss = -likelihood.mean()
         return {"loss": loss, "bits": loss.detach() / math.log(2)}
 
@@ -268,24 +212,26 @@ class VQVAETransformer(VQVAE):
         fitted = LEAST * (1 - (below + 1) / BINS)
         return torch.where(cumulated[-1] > 0, fitted, -math.log(self.config.codes))
 
-    def log_likelihood(self, codes: Tensor) -> Tensor:
+    def log_likelihood(self, codes: Tensor, *, height: Tensor | None = None) -> Tensor:
         """Return the log likelihood of each code, given those before it, in each order.
 
         Parameters
         ----------
         codes
             ``(b, *grid)`` int64.
+        height
+            ``(b,)``, see `Method.covariates`; None where it is not known.
 
         Returns
         -------
         Tensor
             ``(b, o, *grid)`` float32, in nats.
         """
-        rows, which = self._in_all_orders(codes)
-        likelihood = self.prior.log_likelihood(self.prior.sequences(rows, which), which)
+        rows, which, height = self._in_all_orders(codes, height)
+        likelihood = self.prior.log_likelihood(self.prior.sequences(rows, which), which, height)
         return self.prior.grids(likelihood, which).unflatten(0, (len(codes), -1))
 
-    def unlikely(self, x: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def unlikely(self, x: Tensor, codes: Tensor, *, height: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return how likely codes are, and which are less so than `threshold` and stand for brain.
 
         Parameters
@@ -294,6 +240,8 @@ class VQVAETransformer(VQVAE):
             ``(b, c, *s)``, 0 outside the brain.
         codes
             ``(b, *grid)`` int64.
+        height
+            As `log_likelihood`.
 
         Returns
         -------
@@ -302,16 +250,18 @@ class VQVAETransformer(VQVAE):
         unlikely : Tensor
             ``(b, o, *grid)`` bool.
         """
-        likelihood = self.log_likelihood(codes)
+        likelihood = self.log_likelihood(codes, height=height)
         return likelihood, (likelihood < self.threshold()) & self._in_brain(brain_of(x)).unsqueeze(1)
 
-    def heal(self, x: Tensor) -> Healing:
+    def heal(self, x: Tensor, *, height: Tensor | None = None) -> Healing:
         """Draw unlikely codes anew.
 
         Parameters
         ----------
         x
             ``(b, c, *s)``, 0 outside the brain.
+        height
+            As `log_likelihood`.
 
         Returns
         -------
@@ -319,26 +269,24 @@ class VQVAETransformer(VQVAE):
             Codes before and after, and what was drawn.
         """
         config, codes = self.config, self.codes(x)
-        likelihood, unlikely = self.unlikely(x, codes)
-        rows, which = self._in_all_orders(codes)
+        likelihood, unlikely = self.unlikely(x, codes, height=height)
+        rows, which, height = self._in_all_orders(codes, height)
         orders, length = self.prior.orders.shape
         generator = torch.Generator().manual_seed(SAMPLING_SEED)
         uniforms = torch.rand(orders, config.samples, length, generator=generator).to(x.device)
         own = config.judged_by == "own"
         change = unlikely if own else self._in_brain(brain_of(x)).unsqueeze(1).expand_as(unlikely)
         healed, drawn = [], []
-        together = self._rows_at_a_time(x.device)
-        for some, may, their in zip(
-            *(each.split(together) for each in (rows, change.flatten(0, 1), which)), strict=True
-        ):
-            sequences, may_change = (self.prior.sequences(part, their) for part in (some, may))
-            draw: dict[str, Any] = {"temperature": config.temperature, "top_k": config.top_k}
+        for some in torch.arange(len(rows), device=x.device).split(self._rows_at_a_time(x.device)):
+            their = which[some]
+            sequences, may_change = (self.prior.sequences(part[some], their) for part in (rows, change.flatten(0, 1)))
+            given: dict[str, Any] = {"height": None if height is None else height[some], "drawing": config.drawing}
             if own:
-                found = resample(self.prior, sequences, may_change, their, uniforms[their], **draw)
+                found = resample(self.prior, sequences, may_change, their, uniforms[their], **given)
                 changed = may_change.unsqueeze(1).expand_as(found)
             else:
                 found, changed = resample_unlikely(
-                    self.prior, sequences, may_change, their, uniforms[their], self.threshold(), **draw
+                    self.prior, sequences, may_change, their, uniforms[their], self.threshold(), **given
                 )
             healed.append(found)
             drawn.append(changed)
@@ -349,48 +297,53 @@ class VQVAETransformer(VQVAE):
         )
         return Healing(codes, likelihood, places, grids)
 
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor, *, height: Tensor | None = None) -> Tensor:
         """Return what the map compares an image with: the mean healed image, or the VQ-VAE's; see `Method.reconstruct`.
 
         For ``map_of="likelihood"``, which compares with none, the VQ-VAE's.
         """
         if self.config.map_of != "healed":
             return super().reconstruct(x)
-        healed = self.heal(x).healed
+        healed = self.heal(x, height=height).healed
         total = torch.zeros_like(x, dtype=torch.float32)
         for codes in healed.flatten(1, 2).unbind(1):
             total += self.decode(codes)[0]
         return total / healed.shape[1:3].numel() * brain_of(x)
 
-    def anomaly_map(self, x: Tensor) -> Tensor:
+    def anomaly_map(self, x: Tensor, *, height: Tensor | None = None) -> Tensor:
         """Return the map that ``map_of`` names; see this file's head and `Method.anomaly_map`."""
         kind = self.config.map_of
         if kind == "residual":
             return self.residual(x, self.codes(x))
         if kind == "likelihood":
-            unlikely = -self.log_likelihood(self.codes(x)).mean(dim=1, keepdim=True)
-            return functional.interpolate(unlikely, x.shape[2:], mode=_LINEAR[x.ndim - 2]) * brain_of(x)
+            surprise = -self.log_likelihood(self.codes(x), height=height).mean(dim=1, keepdim=True)
+            return functional.interpolate(surprise, x.shape[2:], mode=_LINEAR[x.ndim - 2]) * brain_of(x)
         if kind == "masked":
             codes = self.codes(x)
-            return self.residual(x, codes) * self._weights(self.unlikely(x, codes)[1], x).mean(dim=1, keepdim=True)
-        healing = self.heal(x)
+            unlikely = self.unlikely(x, codes, height=height)[1]
+            return self.residual(x, codes) * self._weights(unlikely, x).mean(dim=1, keepdim=True)
+        healing = self.heal(x, height=height)
         weights = self._weights(healing.unlikely.flatten(1, 2), x)
         total = torch.zeros_like(weights[:, :1])
         for number, codes in enumerate(healing.healed.flatten(1, 2).unbind(1)):
             total += self.residual(x, codes) * weights[:, number : number + 1]
         return total / weights.shape[1]
 
-    def anomaly_score(self, x: Tensor) -> Tensor:
+    def anomaly_score(self, x: Tensor, *, height: Tensor | None = None) -> Tensor:
         """Return the score that ``score_of`` names; see `Method.anomaly_score`."""
-        return self.sequence_bits(x) if self.config.score_of == "sequence" else super().anomaly_score(x)
+        if self.config.score_of == "sequence":
+            return self.sequence_bits(x, height=height)
+        return distance(x, self.reconstruct(x, height=height))
 
-    def sequence_bits(self, x: Tensor) -> Tensor:
+    def sequence_bits(self, x: Tensor, *, height: Tensor | None = None) -> Tensor:
         """Return the negative log likelihood of the codes inside the brain, per code, averaged over orders.
 
         Parameters
         ----------
         x
             ``(b, c, *s)``, 0 outside the brain.
+        height
+            As `log_likelihood`.
 
         Returns
         -------
@@ -398,7 +351,7 @@ class VQVAETransformer(VQVAE):
             ``(b,)`` float32, in bits per code; 0 where there is no brain.
         """
         inside = self._in_brain(brain_of(x)).flatten(1)
-        bits = -self.log_likelihood(self.codes(x)).mean(dim=1).flatten(1) / math.log(2)
+        bits = -self.log_likelihood(self.codes(x), height=height).mean(dim=1).flatten(1) / math.log(2)
         return (bits * inside).sum(dim=1) / inside.sum(dim=1).clamp(min=1)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
@@ -434,11 +387,12 @@ class VQVAETransformer(VQVAE):
         place = ((1 - likelihood.float() / LEAST) * BINS).long().clamp(0, BINS - 1)
         self.healthy_counts += torch.bincount(place, minlength=BINS)
 
-    def _in_all_orders(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes once per order, ``(b * o, *grid)``, and the order of each."""
+    def _in_all_orders(self, codes: Tensor, height: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Codes once per order, ``(b * o, *grid)``, the order of each, and its height."""
         orders = len(self.config.orderings)
         which = torch.arange(orders, device=codes.device).repeat(len(codes))
-        return codes.repeat_interleave(orders, dim=0), which
+        heights = None if height is None else height.repeat_interleave(orders)
+        return codes.repeat_interleave(orders, dim=0), which, heights
 
     def _in_brain(self, brain: Tensor) -> Tensor:
         """Which codes stand for a part of the image that holds brain, ``(b, *grid)`` bool."""

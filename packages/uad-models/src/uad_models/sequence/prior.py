@@ -15,10 +15,14 @@ Choices
 - Positions, any of: ``"absolute"`` (place in the sequence, learnt), ``"rotary"`` (relative, in each attention) and
   ``"spatial"`` (one learnt vector per coordinate of the code that was read and of the code to come). The last two are
   what tells one network its ordering. Pinaya trains one network per ordering: train with one name in ``orderings``.
-- No conditioning on slice or sequence: a batch carries neither. Channels are told apart by the VQ-VAE.
-- Full attention, by PyTorch's fused kernel: memory grows with n, not n². Pinaya's Performer is not here.
+- ``told_height`` adds what stands for the relative height of a slice in its scan to every token: a linear map of
+  cosines, or a vector of its own where the height is not known. There is no condition on the sequence (T1, FLAIR ...):
+  all images of a store have the same sequences, as channels, and the VQ-VAE tells these apart.
+- ``attention="full"`` by PyTorch's fused kernel: memory grows with n, time with n². ``"linear"``: both grow with n, see
+  `uad_models.sequence.linear_decoder`, which stands in the place of Pinaya's Performer.
 """
 
+import math
 import warnings
 from typing import Literal, get_args
 
@@ -26,6 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from uad_models.sequence.linear_decoder import LinearDecoder
 from uad_models.sequence.orderings import ordering
 
 with warnings.catch_warnings():  # it compiles a function that is not used here in a way that torch gives up
@@ -34,6 +39,8 @@ with warnings.catch_warnings():  # it compiles a function that is not used here 
 
 Position = Literal["absolute", "rotary", "spatial"]
 POSITIONS: tuple[str, ...] = get_args(Position)
+Attention = Literal["full", "linear"]
+_WAVES = 8  # cosines of half a period to 4 over the height of a scan
 _SPREAD = 0.02  # of embeddings at the start, as common for transformers before a layer norm
 
 
@@ -52,6 +59,10 @@ class CodePrior(nn.Module):
         Names of orders, see `uad_models.sequence.orderings`.
     positions
         Which of `POSITIONS`.
+    attention
+        ``"full"`` or ``"linear"``.
+    told_height
+        Whether likelihoods depend on the height of a slice.
 
     Attributes
     ----------
@@ -72,6 +83,8 @@ class CodePrior(nn.Module):
         heads: int,
         orderings: tuple[str, ...],
         positions: tuple[str, ...] = POSITIONS,
+        attention: Attention = "full",
+        told_height: bool = False,
     ) -> None:
         super().__init__()
         self.grid, self.codes, self.positions = grid, codes, positions
@@ -79,27 +92,33 @@ class CodePrior(nn.Module):
         where = torch.cartesian_prod(*(torch.arange(side) for side in grid)).reshape(-1, len(grid))
         self.register_buffer("orders", orders, persistent=False)
         self.register_buffer("coordinates", where[orders], persistent=False)
-        self.decoder = Decoder(
-            dim=width,
-            depth=depth,
-            heads=heads,
-            attn_dim_head=width // heads,
-            attn_flash=True,
-            rotary_pos_emb="rotary" in positions,
-            rotary_emb_dim=width // heads,
-            verbose=False,
-        )
+        self.decoder: nn.Module
+        if attention == "linear":
+            self.decoder = LinearDecoder(width=width, depth=depth, heads=heads, rotary="rotary" in positions)
+        else:
+            self.decoder = Decoder(
+                dim=width,
+                depth=depth,
+                heads=heads,
+                attn_dim_head=width // heads,
+                attn_flash=True,
+                rotary_pos_emb="rotary" in positions,
+                rotary_emb_dim=width // heads,
+                verbose=False,
+            )
         self.token = nn.Embedding(codes + 1, width)
         self.absolute = nn.Embedding(orders.shape[1], width) if "absolute" in positions else None
         sides = grid if "spatial" in positions else ()
         self.read = nn.ModuleList(nn.Embedding(side, width) for side in sides)
         self.coming = nn.ModuleList(nn.Embedding(side, width) for side in sides)
         self.to_logits = nn.Linear(width, codes)
+        self.height = nn.Linear(_WAVES, width) if told_height else None
+        self.unknown_height = nn.Embedding(1, width) if told_height else None
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=_SPREAD)
 
-    def forward(self, sequences: Tensor, which: Tensor) -> Tensor:
+    def forward(self, sequences: Tensor, which: Tensor, height: Tensor | None = None) -> Tensor:
         """Return the logits of every code at every place, each given the codes before it.
 
         Parameters
@@ -108,20 +127,22 @@ class CodePrior(nn.Module):
             ``(r, n)`` int64: codes in their order.
         which
             ``(r,)`` int64: the order of each row, an index into ``orders``.
+        height
+            See `place`.
 
         Returns
         -------
         Tensor
             ``(r, n, k)``.
         """
-        return self.to_logits(self.decoder(self.token(self.shifted(sequences)) + self.place(which)))
+        return self.to_logits(self.decoder(self.token(self.shifted(sequences)) + self.place(which, height)))
 
-    def log_likelihood(self, sequences: Tensor, which: Tensor) -> Tensor:
+    def log_likelihood(self, sequences: Tensor, which: Tensor, height: Tensor | None = None) -> Tensor:
         """Return how likely each code is, given those before it.
 
         Parameters
         ----------
-        sequences, which
+        sequences, which, height
             As `forward`.
 
         Returns
@@ -129,20 +150,23 @@ class CodePrior(nn.Module):
         Tensor
             ``(r, n)`` float32, in nats.
         """
-        logits = self(sequences, which).float()
+        logits = self(sequences, which, height).float()
         return log_softmax(logits, dim=-1).gather(-1, sequences.unsqueeze(-1)).squeeze(-1)
 
     def shifted(self, sequences: Tensor) -> Tensor:
         """Return what is read at each place: the start token, then the codes before the last, ``(r, n)``."""
         return torch.cat([torch.full_like(sequences[:, :1], self.codes), sequences[:, :-1]], dim=1)
 
-    def place(self, which: Tensor) -> Tensor:
+    def place(self, which: Tensor, height: Tensor | None = None) -> Tensor:
         """Return what is added to the token at each place of the sequence.
 
         Parameters
         ----------
         which
             ``(r,)`` int64.
+        height
+            ``(r,)`` float32 in [0, 1]: of the slice in its scan, NaN where it is not known; None is NaN for all. Not
+            used without ``told_height``.
 
         Returns
         -------
@@ -157,7 +181,14 @@ class CodePrior(nn.Module):
             along = self.coordinates[which, :, axis]
             place = place + coming(along)
             place = place + torch.cat([torch.zeros_like(place[:, :1]), read(along[:, :-1])], dim=1)
-        return place
+        if self.height is None or self.unknown_height is None:
+            return place
+        if height is None:
+            return place + self.unknown_height.weight
+        waves = torch.arange(1, _WAVES + 1, device=height.device)
+        known = self.height((math.pi * height.nan_to_num().unsqueeze(1) * waves).cos())
+        told = torch.where(height.isnan().unsqueeze(1), self.unknown_height.weight, known)
+        return place + told.unsqueeze(1)
 
     def sequences(self, codes: Tensor, which: Tensor) -> Tensor:
         """Return codes in their order.
