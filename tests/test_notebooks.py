@@ -62,6 +62,17 @@ def test_bad_input_inside_the_notebook_is_one_line(tmp_path: Path, capfd: pytest
     assert last.startswith("error: cohort 'nowhere': expected one of phantom, phantom_ct, lgg, soop")
 
 
+@pytest.mark.filterwarnings("default")  # the kernel's machinery, not ours
+def test_a_transfer_that_cannot_be_is_told_before_anything_runs(
+    small_table: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--cohort", str(small_table), "--transfer", "nowhere", "--size", "32 32", "--cache", str(tmp_path / "c")]
+    assert main(["report", str(COMPARE), *asked, "--output", str(tmp_path)]) == 2
+    last = capfd.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: cohort 'nowhere': expected one of phantom")
+    assert not (tmp_path / "c").exists()
+
+
 def test_what_is_no_notebook(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such notebook"):
         notebook_parameters(tmp_path / "none.ipynb")
@@ -89,7 +100,14 @@ def test_compare_makes_a_page_that_stands_alone(small_table: Path, tmp_path: Pat
     assert '<td class="error"' in html
     assert "failed: accelerator cpu" in html
     assert "leads: average precision" in html
-    assert html.count("data:image/png;base64,") >= 8
+    assert html.count("data:image/webp;base64,") == html.count('<a download="') >= 8
+    assert "prefers-color-scheme: dark" in html
+    assert "<script" not in html
+    assert "ways to judge the same maps" in html
+    assert "No other cohort was asked for" in html
+    assert html.count("<summary>ae:") == 1
+    assert "What it is" in html.split("<summary>ae:")[1].split("</details>")[0]
+    assert len(list((tmp_path / "report" / "cards").glob("*.md"))) == 2
     assert not [tag for tag in html.split("<")[1:] if tag.startswith(("img", "script", "link")) and 'src="http' in tag]
     executed = json.loads((tmp_path / "report" / "compare.ipynb").read_text())
     assert not [o for c in executed["cells"] for o in c.get("outputs", []) if o["output_type"] == "error"]

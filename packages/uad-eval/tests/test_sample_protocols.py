@@ -81,6 +81,8 @@ def test_the_finding_names_the_better_part():
     assert "at least as well as its better part, reconstruction (0.625)" in combined_finding(found)
     found.loc[found["score"] == "combined", "auroc"] = 0.3
     assert "**worse than**" in combined_finding(found, protocol="slice")
+    with pytest.raises(InputError, match="found none; add multitask to the methods"):
+        combined_finding(found.iloc[:0])
 
 
 def test_the_published_tables_are_whole():

@@ -45,3 +45,18 @@ def test_a_column_that_nobody_has_is_left_out(evaluation):
     board = leaderboard(evaluation).assign(scan_auroc=np.nan)
     assert "Scan AUROC" not in render_html(board)
     assert "<td>–</td>" in render_html(board)  # the best has no difference from itself
+
+
+def test_a_narrow_screen_keeps_rank_name_ranked_figure_and_one_dice_without_labels(page):
+    headings = re.findall(r'<th scope="col" class="([^"]*)">([^<]*)', page)
+    shown = [heading for kind, heading in headings if kind != "more"]
+    assert shown == ["#", "Method", "AP", "AP − best, paired", "Dice, healthy validation"]
+    for row in page.split("<tr")[2:]:
+        assert row.count('class="more"') == sum(kind == "more" for kind, _ in headings)
+    assert "prefers-color-scheme: dark" in page
+    assert page.count('type="checkbox"') == 1
+
+
+def test_without_that_dice_a_narrow_screen_keeps_the_next(evaluation):
+    board = leaderboard(evaluation).assign(dice_healthy_validation=np.nan)
+    assert '<th scope="col" class="">Dice, lesion validation' in render_html(board)

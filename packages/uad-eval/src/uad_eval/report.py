@@ -16,8 +16,11 @@ from itertools import zip_longest
 from pathlib import Path
 
 from uad_eval.errors import InputError
+from uad_eval.page import page
 
 Scalar = str | int | float | bool
+#: Bytes of a page that can still be sent and opened with ease.
+LARGEST = 15_000_000
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 
 
@@ -169,24 +172,34 @@ def run_report(notebook: Path, *, output: Path | None = None, parameters: Mappin
         if error.ename != "InputError":
             raise
         raise InputError(error.evalue) from None
-    page = executed.with_suffix(".html")
-    unfinished = page.with_suffix(".html.part")
+    shown = executed.with_suffix(".html")
+    unfinished = shown.with_suffix(".html.part")
     unfinished.write_text(_to_html(executed), encoding="utf-8")
-    os.replace(unfinished, page)
-    return page
+    size = unfinished.stat().st_size
+    if size > LARGEST:
+        logging.getLogger(__name__).warning(
+            "%s: %.0f MB is much for a page; ask for fewer methods at once", shown, size / 1e6
+        )
+    os.replace(unfinished, shown)
+    return shown
 
 
 def _to_html(executed: Path) -> str:
-    """Render without code cells, prompts or anything a browser would have to download."""
+    """Render without code cells, prompts, scripts or anything a browser would have to download."""
+    import nbformat
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
     hidden = Config()
     hidden.TagRemovePreprocessor.enabled = True
     hidden.TagRemovePreprocessor.remove_all_outputs_tags = {"remove-output"}
-    exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, embed_images=True, config=hidden)
-    for url in ("mathjax_url", "require_js_url", "jquery_url", "jupyter_widgets_base_url", "widget_renderer_url"):
-        setattr(exporter, url, "")
-    exporter.mermaid_js_url = ""
-    page, _ = exporter.from_filename(str(executed))
-    return page
+    exporter = HTMLExporter(
+        template_name="basic", exclude_input=True, exclude_output_prompt=True, embed_images=True, config=hidden
+    )
+    notebook = nbformat.read(executed, as_version=4)
+    body, _ = exporter.from_notebook_node(notebook)
+    first = next(
+        (cell.source for cell in notebook.cells if cell.cell_type == "markdown" and cell.source.startswith("# ")),
+        executed.stem,
+    )
+    return page(first.splitlines()[0].removeprefix("# "), body)

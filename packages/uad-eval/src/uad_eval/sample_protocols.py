@@ -172,9 +172,19 @@ def combined_finding(figures: pd.DataFrame, *, protocol: str = "clinical") -> st
     -------
     str
         A sentence with the AUROC of all three, means over seeds.
+
+    Raises
+    ------
+    InputError
+        One of the three is not there.
     """
     own = figures[figures["protocol"] == protocol]
     auroc = own.groupby("score")["auroc"].mean()
+    if not {"combined", "reconstruction", "classification"} <= set(auroc.index):
+        raise InputError(
+            f"combined score by protocol {protocol!r}: expected the scores combined, reconstruction and classification "
+            f"of one method, found {', '.join(auroc.index) or 'none'}; add multitask to the methods"
+        )
     parts = auroc[["reconstruction", "classification"]]
     better = str(parts.idxmax())
     verdict = "at least as well as" if auroc["combined"] >= parts[better] else "**worse than**"

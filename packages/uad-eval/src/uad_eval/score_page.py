@@ -12,26 +12,13 @@ from uad_eval import plots
 from uad_eval.errors import InputError
 from uad_eval.headline import headline
 from uad_eval.method_ranks import MethodRanks
+from uad_eval.page import page
 from uad_eval.protocols import MASK_PROTOCOLS
 from uad_eval.results import SUBJECT
 from uad_eval.score_files import Scored
 from uad_eval.table_html import render_html
 from uad_eval.tables import COLUMNS, by_pathology
 
-_STYLE = """
-:root {color-scheme: light dark}
-body {font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 66em; padding: 1em;
-  color: #1a1a1a; background: #fff}
-h1 {font-size: 1.4em; overflow-wrap: anywhere} h2 {font-size: 1.1em; margin-top: 1.8em}
-img {max-width: 100%; height: auto; background: #fff; border-radius: 4px}
-.wide {overflow-x: auto}
-table.plain {border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums}
-table.plain th, table.plain td {padding: 3px 8px; border-bottom: 1px solid #bbb; text-align: right}
-table.plain th:first-child, table.plain td:first-child {text-align: left}
-.uad-board {border-radius: 4px}
-@media (prefers-color-scheme: dark) {body {color: #e6e6e6; background: #16181b} table.plain th, table.plain td
-  {border-color: #444}}
-"""
 _SHOWN_PAIRS = 45
 
 
@@ -82,17 +69,15 @@ def score_page(
     volumes = _volumes(evaluation.results, order)
     if volumes:
         parts += ["<h2>Volumes</h2>", *volumes]
-    viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    head = f'<meta charset="utf-8">{viewport}<title>{escape(title)}</title><style>{_STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+    return page(title, "".join(parts))
 
 
-def write_page(page: str, path: Path) -> None:
+def write_page(text: str, path: Path) -> None:
     """Write a page at once or not at all; InputError where it cannot be written."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(page, encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8")
         os.replace(unfinished, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error}); make room or choose another folder") from error
@@ -126,7 +111,7 @@ def _tests_table(tests: pd.DataFrame) -> str:
         f"Wilcoxon's signed-rank test over {people} people, two-sided; the last column is corrected for "
         f"{len(tests)} pairs.{f' {more} more pairs are not shown.' if more > 0 else ''}"
     )
-    return f'<div class="wide"><table class="plain"><tr>{head}</tr>{rows}</table></div><p>{note}</p>'
+    return f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div><p>{note}</p>'
 
 
 def _volumes(results: pd.DataFrame, order: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from uad_eval.errors import InputError
 #: Name to layout, folder below UAD_REAL_DATA, and what its lesions are where the layout cannot know.
 REAL_COHORTS = {"lgg": ("kaggle_3m", "lgg/kaggle_3m", "glioma"), "soop": ("images_masks", "soop", "stroke")}
 REAL_DATA = "UAD_REAL_DATA"
+PHANTOMS = ("phantom", "phantom_ct")
 
 
 def open_cohort(
@@ -46,10 +47,8 @@ def open_cohort(
         return write_phantom(folder, subjects=subjects, seed=seed, workers=workers, modality="ct")
     if name in REAL_COHORTS:
         return _index_real(name, cache / f"{name}.csv")
+    check_cohort(name)
     path = Path(name)
-    if path.suffix != ".csv":
-        known = ", ".join(["phantom", "phantom_ct", *REAL_COHORTS])
-        raise InputError(f"cohort {name!r}: expected one of {known}, or the path of a cohort.csv")
     cohort = Cohort.read(path)
     if split and not (cohort.table["split"] != "").all():
         raise InputError(
@@ -59,11 +58,32 @@ def open_cohort(
     return cohort
 
 
+def check_cohort(name: str) -> None:
+    """Refuse a name that `open_cohort` cannot open, before anything is made.
+
+    Parameters
+    ----------
+    name : str
+        As `open_cohort` takes it.
+
+    Raises
+    ------
+    InputError
+        If the name is none that is known, or the data are not where the environment says.
+    """
+    if name in REAL_COHORTS and not os.environ.get(REAL_DATA):
+        raise InputError(f"cohort {name!r}: set the environment variable {REAL_DATA} to the folder that holds it")
+    if name in (*PHANTOMS, *REAL_COHORTS):
+        return
+    if Path(name).suffix != ".csv":
+        known = ", ".join([*PHANTOMS, *REAL_COHORTS])
+        raise InputError(f"cohort {name!r}: expected one of {known}, or the path of a cohort.csv")
+
+
 def _index_real(name: str, table: Path) -> Cohort:
     """Index a real set below ``UAD_REAL_DATA``."""
-    root = os.environ.get(REAL_DATA)
-    if not root:
-        raise InputError(f"cohort {name!r}: set the environment variable {REAL_DATA} to the folder that holds it")
+    check_cohort(name)
+    root = os.environ[REAL_DATA]
     layout, folder, lesion = REAL_COHORTS[name]
     cohort = index_layout(layout, Path(root) / folder, out=table, seed=0)
     pathology = cohort.table["pathology"].where(cohort.table["pathology"] == "healthy", lesion)

@@ -52,7 +52,7 @@ def measured_lesions(experiment: Experiment, method: str, *, protocol: str = HEA
         store.image[rows[positions]][:, 0].astype(np.float32),
         store.lesion[rows[positions]],
         store.brain[rows[positions]],
-        _masks(experiment, method, positions, protocol),
+        masks_of_rows(experiment, method, positions, protocol),
         index["subject"].to_numpy(),
         pathologies=index["pathology"].to_numpy(),
         voxel_ml=index["voxel_ml"].to_numpy(),
@@ -119,7 +119,7 @@ def false_alarm_cases(
     """
     store, rows = experiment.store, experiment.test_rows
     positions = np.flatnonzero(store.index["lesion_voxels"].to_numpy()[rows] == 0)
-    masks = _masks(experiment, method, positions, protocol)
+    masks = masks_of_rows(experiment, method, positions, protocol)
     index = store.index.iloc[rows[positions]]
     marked = index.assign(
         position=positions, ml=masks.reshape(len(masks), -1).sum(axis=1) * index["voxel_ml"].to_numpy()
@@ -131,8 +131,21 @@ def false_alarm_cases(
     ]
 
 
-def _masks(experiment: Experiment, method: str, positions: NDArray, protocol: str) -> NDArray:
-    """Masks of some test rows at a protocol's threshold, ``(n, *size)`` bool."""
+def masks_of_rows(experiment: Experiment, method: str, positions: NDArray, protocol: str) -> NDArray:
+    """Make the masks of some test rows.
+
+    Parameters
+    ----------
+    experiment, method, protocol
+        As `measured_lesions`.
+    positions : ndarray of int, shape (n,)
+        Places among the experiment's ``test_rows``.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, *size)
+        At the threshold of the protocol.
+    """
     cells = [cell for cell in experiment.cells if str(cell.spec) == method]
     if not cells:
         known = ", ".join(sorted({str(cell.spec) for cell in experiment.cells}))

@@ -24,8 +24,8 @@ class Fold:
         From 1; 0 for the cohort's own split.
     folder : Path
         ``run/`` (the run folder); ``val_scores.npy``, ``test_scores.npy``, ``test_samples.npy`` and
-        ``reconstruction.npy`` (in the order of ``store.rows`` of the fold's own store); and ``fold.json``, which is
-        written last.
+        ``reconstruction.npy`` (in the order of ``store.rows`` of the fold's own store); what
+        `uad_eval.experiment.kept_maps` keeps; and ``fold.json``, which is written last.
     """
 
     number: int

@@ -286,8 +286,11 @@ def _run(
                 say(number, f" failed: {last.error}")
         return list(outcomes.values())
     voxel_ml = stores[0].index["voxel_ml"].to_numpy()
-    jobs = [_Job(cell, stores, voxel_ml, settings) for cell in cells]
-    for number, found in run_each(_work, jobs, processes=processes, scheduler=settings.scheduler):
+    # Methods of several stages take longest; begun last, they would be waited for alone.
+    order = sorted(range(len(cells)), key=lambda number: -len(method_class(cells[number].spec.name).stages))
+    jobs = [_Job(cells[number], stores, voxel_ml, settings) for number in order]
+    for place, found in run_each(_work, jobs, processes=processes, scheduler=settings.scheduler):
+        number = order[place]
         outcomes[number] = _failed(cells[number], found) if isinstance(found, Exception) else found
         say(number, f" failed: {last.error}" if isinstance(last := outcomes[number], FailedCell) else ", done")
     return [outcomes[number] for number in range(len(cells))]

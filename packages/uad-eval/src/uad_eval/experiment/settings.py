@@ -7,6 +7,7 @@ from typing import Self
 
 from uad_eval.errors import InputError
 from uad_eval.experiment.budget import Budget
+from uad_eval.experiment.given_text import check_kinds
 from uad_models import list_methods
 
 
@@ -160,12 +161,15 @@ class ExperimentSettings:
     budget: str = ""
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         if not self.methods or not self.seeds or not self.modalities:
             raise InputError("an experiment needs at least one method, one seed and one modality")
         if len(set(map(str, self.methods))) < len(self.methods):
             raise InputError(f"methods: expected each once, found {' '.join(map(str, self.methods))}")
         if self.folds < 0 or self.folds == 1:
             raise InputError(f"folds: expected 0 for the cohort's own split, or 2 and more, found {self.folds}")
+        if not 0 <= self.false_positive_rate < 1:
+            raise InputError(f"false_positive_rate: expected 0 or more and below 1, found {self.false_positive_rate}")
         if not self.false_positive_ml > 0:
             raise InputError(f"false_positive_ml: expected above 0, found {self.false_positive_ml}")
         if self.processes < 0:

@@ -10,6 +10,7 @@ from uad_data import ArraySpec, ArrayStore
 from uad_eval.experiment.budget import Budget
 from uad_eval.experiment.folds import Fold
 from uad_eval.experiment.json_file import write_json
+from uad_eval.experiment.kept_maps import keep_made_up, keep_maps
 from uad_eval.experiment.made_up_lesions import held_out_mix, with_made_up_lesions
 from uad_eval.experiment.settings import ExperimentSettings, MethodSpec
 from uad_eval.experiment.thresholds import best_dice_thresholds, label_free_thresholds
@@ -133,12 +134,13 @@ def run_fold(
 
 
 def _predict(fold: Fold, method: Method, store: ArrayStore, steps: Pipeline, settings: ExperimentSettings) -> None:
-    """Write smoothed maps of validation and test, and reconstructions and sample scores of test."""
+    """Write smoothed maps of validation and test, some as they were, and reconstructions and sample scores of test."""
     for split, kept in (("val", None), ("test", fold.folder / "reconstruction.npy")):
         rows, maps = store.rows(split), fold.folder / f"{split}_maps.npy"
         samples = predict_rows(method, store, rows, maps, reconstruction_out=kept, accelerator=settings.accelerator)
-        scores = steps.score(np.load(maps, mmap_mode="r"), Context(store.brain[rows]))
-        np.save(fold.folder / f"{split}_scores.npy", scores)
+        made = np.load(maps, mmap_mode="r")
+        keep_maps(fold, split, made)
+        np.save(fold.folder / f"{split}_scores.npy", steps.score(made, Context(store.brain[rows])))
         maps.unlink()
     np.save(fold.folder / "test_samples.npy", samples)
 
@@ -158,6 +160,7 @@ def _thresholds(
         return found | best_dice_thresholds(real)
     made, maps = with_made_up_lesions(store, healthy, mix=mix), fold.folder / "synthetic_maps.npy"
     predict_rows(method, made, np.arange(len(made)), maps, accelerator=settings.accelerator)
+    keep_made_up(fold, np.load(maps, mmap_mode="r"), made)
     synthetic = steps.score(np.load(maps, mmap_mode="r"), Context(made.brain))
     maps.unlink()
     return found | best_dice_thresholds(real, (synthetic[made.brain], made.lesion[made.brain] > 0))

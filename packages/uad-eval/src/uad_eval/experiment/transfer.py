@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,17 +11,53 @@ from uad_eval.comparison import Comparison
 from uad_eval.errors import InputError
 from uad_eval.evaluation import evaluate
 from uad_eval.experiment.cell import Cell
-from uad_eval.experiment.cohorts import open_cohort
+from uad_eval.experiment.cohorts import check_cohort, open_cohort
 from uad_eval.experiment.grid import Experiment, run_experiment
 from uad_eval.experiment.settings import ExperimentSettings, MethodSpec
 from uad_eval.relabel import relabel
 from uad_eval.results import POOLED, Evaluation, RunKey
 from uad_eval.scope import Scope
-from uad_models import load_run, predict_rows
+from uad_models import load_run, method_class, predict_rows
 from uad_postproc import Context
 from uad_postproc.pipelines import pipeline
 
 _FIGURE = ("average_precision", "", POOLED)
+
+
+def other_cohorts(text: str, settings: ExperimentSettings) -> tuple[str, ...]:
+    """Read which other cohorts a transfer goes to, and refuse what cannot be done before anything runs.
+
+    Parameters
+    ----------
+    text : str
+        Names or paths between blanks, as `run_elsewhere` takes them; empty for none.
+    settings : ExperimentSettings
+        Of the experiment at home.
+
+    Returns
+    -------
+    tuple of str
+        The names.
+
+    Raises
+    ------
+    InputError
+        A cohort that is not known, not there, given twice or the one at home; people in folds; or nothing is trained.
+    """
+    names = tuple(text.split())
+    if not names:
+        return ()
+    for name in names:
+        kind, _, seed = name.partition(":")
+        check_cohort(kind if kind == "phantom" and seed.isdecimal() else name)
+        if name.endswith(".csv") and not Path(name).is_file():
+            raise InputError(f"transfer: {name}: no such file; give the path of a cohort.csv")
+        if name == settings.cohort or names.count(name) > 1:
+            raise InputError(f"transfer: expected other cohorts than {settings.cohort}, each once, found {text!r}")
+    _check_no_folds(settings)
+    if not any(method_class(spec.name).trained for spec in settings.methods):
+        raise InputError("transfer: expected a method that learns, found none; add one to methods")
+    return names
 
 
 def run_elsewhere(
@@ -82,13 +119,43 @@ def evaluate_elsewhere(home: Experiment, method: MethodSpec, other: Experiment) 
         Of all the method's seeds, under the other's cohort; no masks, as thresholds do not travel. Kept in
         ``<output>/cells/<cell>-on-<arrays>`` of `home` and read from there the next time.
     """
-    if home.settings.folds or other.settings.folds:
-        raise InputError("transfer: expected the cohorts' own splits, found an experiment in folds: set folds to 0")
+    _check_no_folds(home.settings)
+    _check_no_folds(other.settings)
     cells = [cell for cell in home.cells if str(cell.spec) == str(method)]
     return Evaluation.concat([_tested(home, cell, other) for cell in cells])
 
 
-def transfer_matrix(experiments: Mapping[str, Experiment], method: MethodSpec, baseline: MethodSpec) -> pd.DataFrame:
+def transfer_matrices(home: Experiment, others: Sequence[str], *, progress: bool = True) -> dict[str, pd.DataFrame]:
+    """Run the experiment's methods on other cohorts too, and test every training on every cohort.
+
+    Parameters
+    ----------
+    home : Experiment
+        A finished experiment; a method that failed is left out.
+    others : sequence of str
+        From `other_cohorts`; a phantom of another seed has as many people as the experiment's.
+    progress : bool
+        Say what is at work.
+
+    Returns
+    -------
+    dict of str to pandas.DataFrame
+        Method that learns, to what `transfer_matrix` gives, beside the first method that does not learn; empty without
+        other cohorts.
+    """
+    if not others:
+        return {}
+    done = tuple({str(cell.spec): cell.spec for cell in home.cells}.values())
+    trained = [spec for spec in done if method_class(spec.name).trained]
+    baseline = next((spec for spec in done if spec not in trained), None)
+    elsewhere = run_elsewhere(home.settings, others, done, subjects=home.settings.subjects, progress=progress)
+    everywhere = {home.settings.cohort_name: home} | elsewhere
+    return {str(spec): transfer_matrix(everywhere, spec, baseline) for spec in trained}
+
+
+def transfer_matrix(
+    experiments: Mapping[str, Experiment], method: MethodSpec, baseline: MethodSpec | None = None
+) -> pd.DataFrame:
     """Test each cohort's training on every cohort.
 
     Parameters
@@ -97,7 +164,7 @@ def transfer_matrix(experiments: Mapping[str, Experiment], method: MethodSpec, b
         By name of the cohort; each has run both methods.
     method : MethodSpec
         The one that is trained.
-    baseline : MethodSpec
+    baseline : MethodSpec, optional
         One that is not, for a row of its own.
 
     Returns
@@ -108,9 +175,10 @@ def transfer_matrix(experiments: Mapping[str, Experiment], method: MethodSpec, b
         ``trained`` (False for the baseline) and ``note``.
     """
     rows = []
+    untrained = [] if baseline is None else [(str(baseline), str(baseline))]
     for tested, other in experiments.items():
         names = {name: f"trained on {name}" for name in experiments}
-        parts = [relabel(other.evaluation, {str(method): names[tested], str(baseline): str(baseline)})]
+        parts = [relabel(other.evaluation, {str(method): names[tested]} | dict(untrained))]
         for name, home in experiments.items():
             if name != tested:
                 part = evaluate_elsewhere(home, method, other)
@@ -118,7 +186,7 @@ def transfer_matrix(experiments: Mapping[str, Experiment], method: MethodSpec, b
         comparison = Comparison(Evaluation.concat(parts))
         own = (names[tested], *_FIGURE)
         people = other.store.index.iloc[other.test_rows]["subject"].nunique()
-        for name, label in [*names.items(), (str(baseline), str(baseline))]:
+        for name, label in [*names.items(), *untrained]:
             estimate = comparison.over_seeds((label, *_FIGURE))
             lost = comparison.difference((label, *_FIGURE), own)
             rows.append(
@@ -128,6 +196,12 @@ def transfer_matrix(experiments: Mapping[str, Experiment], method: MethodSpec, b
                 | {"trained": name in experiments, "note": f"{people} people"}
             )
     return pd.DataFrame(rows)
+
+
+def _check_no_folds(settings: ExperimentSettings) -> None:
+    """Refuse folds: a training of one has seen people whom another tests."""
+    if settings.folds:
+        raise InputError("transfer: expected the cohorts' own splits, found an experiment in folds: set folds to 0")
 
 
 def _tested(home: Experiment, cell: Cell, other: Experiment) -> Evaluation:

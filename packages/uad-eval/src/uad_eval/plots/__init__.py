@@ -10,6 +10,7 @@ from uad_eval.plots.growth import growth_plot
 from uad_eval.plots.histograms import distance_histograms
 from uad_eval.plots.label_curves import LabelPanel, label_curves
 from uad_eval.plots.people_dots import people_dots
+from uad_eval.plots.rank_tables import rank_tables
 from uad_eval.plots.residual_histograms import residual_histograms
 from uad_eval.plots.sample_curves import balance_plot, sample_curves
 from uad_eval.plots.shaded_table import shaded_table
@@ -33,6 +34,7 @@ __all__ = [
     "people_dots",
     "png",
     "precision_recall_plot",
+    "rank_tables",
     "redrawn_plot",
     "reliability_plot",
     "residual_histograms",
