@@ -39,7 +39,7 @@ def test_loss_is_soft_dice_and_cross_entropy_inside_the_brain(classes):
     method, seen = made(classes=classes).eval(), batch()
     losses = method.loss(seen)
     inside = seen["brain"][:, 0]
-    probability = method._probabilities(seen["image"]).movedim(1, -1)[inside]
+    probability = method.probabilities(seen["image"]).movedim(1, -1)[inside]
     label = seen["lesion"][:, 0][inside]
     truth = sum((k + 1) * (label == value) for k, value in enumerate((1, 2, 4))) if classes else label > 0
     crossed, dice = by_hand(probability, truth.long())
@@ -76,7 +76,7 @@ def test_maps_are_probabilities_of_a_lesion_and_classes_the_likeliest(base, size
     with torch.no_grad():
         method.network.last.weight.mul_(8)
         found, classes = method.anomaly_map(x), method.class_map(x)
-        probability = method._probabilities(x)
+        probability = method.probabilities(x)
     assert (found.shape, found.dtype, classes.shape) == ((4, 1, *size), torch.float32, (4, *size))
     inside = brain_of(x)
     assert (found[~inside] == 0).all()

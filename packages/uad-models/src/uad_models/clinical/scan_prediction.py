@@ -4,12 +4,14 @@ A prediction is a folder:
 
 - ``map.nii.gz``: the anomaly map, float32, higher is more anomalous, 0 outside the brain;
 - ``mask.nii.gz``: 1 where the run's pipeline says anomalous;
+- ``classes.nii.gz``: the likeliest class of each voxel of the mask, by its label value; of a run that was fine-tuned
+  on named classes, see `uad_models.clinical.class_map.class_map`;
 - ``lesions.csv``: one line per connected part of the mask, see `uad_models.clinical.findings.list_findings`;
 - ``report.html``: one page that opens offline;
 - ``prediction.json``: what it was made of, written last.
 
-Map and mask have the grid, orientation and header of the scan's first file; for pictures they are ``.tif``. Without a
-threshold (see `uad_models.clinical.verdict`) there is no mask and no list.
+The images have the grid, orientation and header of the scan's first file; for pictures they are ``.tif``. Without a
+threshold (see `uad_models.clinical.verdict`) there is no mask, no class and no list.
 """
 
 import json
@@ -28,12 +30,14 @@ from uad_data.atomic import atomic_path
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_data.readers import source_files, write_like
+from uad_models.clinical.class_map import class_map
 from uad_models.clinical.findings import find_midline, find_warnings, list_findings
 from uad_models.clinical.result_folder import new_folder, remove_abandoned, writing
 from uad_models.clinical.scan_input import NIFTI, Files, OpenedScan, check_cohort, open_scan
 from uad_models.clinical.scan_report import write_report
 from uad_models.clinical.scan_result import ScanResult
 from uad_models.clinical.verdict import Verdict, load_verdict, pipeline_with, weights_digest
+from uad_models.labelled.segmenter import Segmenter
 from uad_models.method import Method
 from uad_models.predict import predict_items
 from uad_models.run_folder import RunConfig, load_run
@@ -42,8 +46,9 @@ from uad_postproc import InputError as PipelineError
 
 RECORD = "prediction.json"
 TABLE = "predictions.csv"
-_FORMAT = 1
-_OURS = ("map.nii.gz", "map.tif", "mask.nii.gz", "mask.tif", "lesions.csv", "report.html", RECORD)
+_FORMAT = 2
+_IMAGES = ("map", "mask", "classes")
+_OURS = (*(f"{name}{end}" for name in _IMAGES for end in (".nii.gz", ".tif")), "lesions.csv", "report.html", RECORD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +307,8 @@ def _predict(run: _Run, files: Files, folder: Path, *, prepared: bool, key: dict
         write_like(temporary / f"map{ending}", result.scores, files.first)
         if result.mask is not None and result.findings is not None:
             write_like(temporary / f"mask{ending}", result.mask, files.first)
+            if result.classes is not None:
+                write_like(temporary / f"classes{ending}", result.classes.labels, files.first)
             result.findings.to_csv(temporary / "lesions.csv", index=False, float_format="%.6g")
         write_report(result, temporary / "report.html")
         made = Prediction(
@@ -315,6 +322,7 @@ def _predict(run: _Run, files: Files, folder: Path, *, prepared: bool, key: dict
             "total_ml": made.total_ml,
             "warnings": made.warnings,
             "threshold": result.threshold,
+            "classes": None if result.classes is None else result.classes.values,
             "quality": opened.quality,
             "key": key,
         }
@@ -327,7 +335,7 @@ def _judge(run: _Run, files: Files, opened: OpenedScan, items: PreparedScan, map
     scan, way_back = opened.scan, opened.way_back
     affine = way_back.native_affine
     scores = way_back.to_native(items.to_native(maps) * scan.brain)
-    smoothed = marked = mask = findings = labels = None
+    smoothed = marked = mask = findings = labels = classes = None
     if run.pipeline:
         flat = items.image.ndim == 4
         spacing = (items.pixel_mm,) * (2 if flat else 3)
@@ -341,6 +349,8 @@ def _judge(run: _Run, files: Files, opened: OpenedScan, items: PreparedScan, map
     midline = find_midline(scan.brain, scan.affine, way_back, template=opened.template)
     if mask is not None:
         findings, labels = list_findings(mask, scores, affine, midline, in_mm=not files.is_picture)
+        if isinstance(run.method, Segmenter) and run.method.config.classes:
+            classes = class_map(run.method, items, way_back, mask, accelerator=run.accelerator)
     threshold = None if run.pipeline is None else float(run.pipeline.threshold.value or 0)
     above = None if smoothed is None else float((smoothed > threshold).mean())
     return ScanResult(
@@ -357,6 +367,7 @@ def _judge(run: _Run, files: Files, opened: OpenedScan, items: PreparedScan, map
         scores=scores,
         mask=mask,
         labels=labels,
+        classes=classes,
         findings=findings,
         smoothed=smoothed,
         marked=marked,

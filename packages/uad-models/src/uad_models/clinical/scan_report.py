@@ -40,6 +40,7 @@ def write_report(result: ScanResult, path: Path) -> None:
         *_findings_pictures(result, painter),
         _montage(result, painter),
         _table(result),
+        _classes(result),
         _histogram(result),
         _quality(result),
         _made_by(result),
@@ -190,6 +191,25 @@ def _table(result: ScanResult) -> str:
     )
 
 
+def _classes(result: ScanResult) -> str:
+    """List the parts of the lesions that the run tells apart."""
+    if result.classes is None:
+        return ""
+    picture = result.files.is_picture
+    voxel_ml = float(np.prod(result.spacing)) / 1000
+    body = "".join(
+        f"<tr><td>{result.classes.values[name]}</td><td>{escape(name)}</td>"
+        f"<td>{count if picture else _ml(count * voxel_ml)}</td></tr>"
+        for name, count in result.classes.voxels().items()
+    )
+    head = f"<tr><th>value</th><th>class</th><th>{'pixels' if picture else 'volume'}</th></tr>"
+    return (
+        f'<section><h2>Parts</h2><div class="scroll"><table>{head}{body}</table></div>'
+        f'<p class="soft">Of all findings together: the likeliest class of each voxel, by its value in '
+        f"classes{'.tif' if picture else '.nii.gz'}, as learned from labels.</p></section>"
+    )
+
+
 def _histogram(result: ScanResult) -> str:
     """Draw how often each value of the map occurs, with the threshold."""
     values, told = result.smoothed, "the map as the threshold sees it (smoothed, without the brain's edge)"
@@ -252,6 +272,8 @@ def _made_by(result: ScanResult) -> str:
     """Say what was run."""
     config = result.config
     trained = f"{config.rows['train']} healthy items" if config.rows else "nothing (it needs no training)"
+    if config.labels:
+        trained = f"{config.rows['train']} items of {len(config.labels['scans'])} labelled scan(s)"
     size = " × ".join(map(str, config.spec.size))
     rows = [
         ("Files", ", ".join(f"{name}: {Path(path).name}" for name, path in result.files.images.items())),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from uad_models.clinical.class_map import ClassMap
 from uad_models.clinical.findings import Midline
 from uad_models.clinical.scan_input import Files
 from uad_models.clinical.verdict import Verdict
@@ -30,6 +31,8 @@ class ScanResult:
         The first sequence, the brain, and voxels ``(w, h, d)`` to scanner millimetres.
     scores, mask, labels
         Anomaly map; mask and numbers of its findings, or None without a threshold.
+    classes
+        Parts of the findings, of a run that learned named classes; None of others and without a threshold.
     findings
         Their table, see `uad_models.clinical.findings.list_findings`; or None.
     smoothed
@@ -66,6 +69,7 @@ class ScanResult:
     prepared: str
     quality: dict[str, Any]
     warnings: list[str]
+    classes: ClassMap | None = None
 
     @property
     def spacing(self) -> tuple[float, float, float]:

@@ -189,7 +189,7 @@ class Segmenter(Method):
 
     def anomaly_map(self, x: Tensor) -> Tensor:
         """Return the probability of a lesion of any class; see `Method.anomaly_map`."""
-        return (1 - self._probabilities(x)[:, :1]) * brain_of(x)
+        return (1 - self.probabilities(x)[:, :1]) * brain_of(x)
 
     def anomaly_score(self, x: Tensor) -> Tensor:
         """Return the volume of lesion to expect, in voxels; see `Method.anomaly_score`."""
@@ -208,7 +208,22 @@ class Segmenter(Method):
         Tensor
             ``(b, *s)`` uint8: 0 background and outside the brain, ``i`` for the ``i``-th of ``config.class_names``.
         """
-        return (self._probabilities(x).argmax(dim=1) * brain_of(x)[:, 0]).to(torch.uint8)
+        return (self.probabilities(x).argmax(dim=1) * brain_of(x)[:, 0]).to(torch.uint8)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Return the probability of the background and of each class, also outside the brain.
+
+        Parameters
+        ----------
+        x
+            ``(b, c, *s)``, 0 outside the brain.
+
+        Returns
+        -------
+        Tensor
+            ``(b, k, *s)`` float32, sums to 1 over ``k``: background, then ``config.class_names``.
+        """
+        return self._logits(x)[0].float().softmax(dim=1)
 
     def parameter_groups(self, stage: str) -> dict[str, list[nn.Parameter]]:
         """Return what is not frozen; see `Method.parameter_groups`."""
@@ -246,10 +261,6 @@ class Segmenter(Method):
         if isinstance(self.network, ResidualUNet):  # folds by itself
             return self.network(x)
         return [unfolded(self.network(folded(x, self.fold)), self.fold)]
-
-    def _probabilities(self, x: Tensor) -> Tensor:
-        """Probabilities ``(b, k, *s)`` float32."""
-        return self._logits(x)[0].float().softmax(dim=1)
 
     def _shares(self, lesion: Tensor, brain: Tensor) -> Tensor:
         """Labels ``(b, 1, *s)`` as one channel each ``(b, k, *s)``, all 0 outside the brain."""

@@ -116,7 +116,7 @@ class VQVAETransformer(VQVAE):
                 "depth": 4,
                 "heads": 4,
             },
-            train={"steps": 1200, "batch_size": 16, "learning_rate": 2e-3, "validate_every": 200},
+            train={"steps": 800, "batch_size": 16, "learning_rate": 2e-3, "validate_every": 200},
         ),
         "paper": Preset(
             config={
