@@ -86,17 +86,17 @@ def healing_steps(experiment: Experiment, cases: Sequence[Case], *, method: str)
     if not isinstance(model, VQVAETransformer):
         raise InputError(f"method {method!r}: expected a vqvae_transformer, found a {model.name}")
     rows = experiment.test_rows[[case.position for case in cases]]
-    batch = read_batch(store, rows)
-    image, brain = batch["image"], batch["brain"]
-    healing = model.heal(image)
+    batch = read_batch(store, rows, covariates=model.covariates)
+    image, brain, height = batch["image"], batch["brain"], batch.get("height")
+    healing = model.heal(image, height=height)
     samples = [model.decode(codes)[0] * brain for codes in healing.healed[:, 0].unbind(1)]
     shown = {
         "images": image,
         "reconstructions": model.decode(healing.codes)[0] * brain,
         "surprises": _enlarged(-healing.log_likelihood.mean(dim=1), image) * brain,
         "unlikely": _enlarged(healing.unlikely.float().mean(dim=(1, 2)), image) * brain,
-        "averages": model.reconstruct(image),
-        "maps": model.anomaly_map(image),
+        "averages": model.reconstruct(image, height=height),
+        "maps": model.anomaly_map(image, height=height),
     }
     arrays = {name: reduce(tensor[:, :1], "n 1 h w -> n h w", "mean").numpy() for name, tensor in shown.items()}
     return arrays | {
