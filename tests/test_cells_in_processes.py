@@ -2,17 +2,18 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 
 from uad_eval.errors import InputError
-from uad_eval.experiment import Experiment, ExperimentSettings, MethodSpec, run_experiment
+from uad_eval.experiment import Experiment, ExperimentSettings, MethodSpec, grid, run_experiment
 from uad_eval.experiment.processes import run_each
 
 METHODS = ("intensity", "ae:steps=4,latent_dim=4,validate_every=2")
@@ -63,6 +64,22 @@ def test_two_processes_make_the_same_table(
     said = capsys.readouterr().out
     assert "] intensity, seed 0, done\n" in said
     assert f"[3/3] {wrong}, seed 0 failed: " in said
+
+
+def test_the_longest_training_begins_first(alone: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+
+    def one_by_one(work: Callable[..., object], jobs: list[Any], **how: object) -> Iterator[tuple[int, object]]:
+        for place, job in enumerate(jobs):
+            begun.append(str(job.cell.spec))
+            yield place, work(job)
+
+    monkeypatch.setattr(grid, "run_each", one_by_one)
+    longer = METHODS[1].replace("steps=4", "steps=6")
+    methods = (*alone.settings.methods, MethodSpec.parse(longer))
+    found = run_experiment(replace(alone.settings, output=tmp_path, processes=2, methods=methods), progress=False)
+    assert begun == [longer, METHODS[1], METHODS[0]]
+    assert [str(cell.spec) for cell in found.cells] == [*METHODS, longer]
 
 
 def test_a_dask_cluster_makes_the_same_table(alone: Experiment, tmp_path: Path) -> None:

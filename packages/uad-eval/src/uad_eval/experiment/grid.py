@@ -218,8 +218,10 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
     images = ArraySpec(
         size=settings.size, modalities=settings.modalities, slices=settings.slices, scaling=settings.scaling
     )
+    steps = {}
     for spec in settings.methods:  # what is wrong is told now, not when the methods before it are trained
-        resolved(spec, images, settings, seed=min(settings.seeds))
+        method, train = resolved(spec, images, settings, seed=min(settings.seeds))
+        steps[str(spec)] = len(method.stages) * train.steps if method.trained else 0
     cohort = open_cohort(
         settings.cohort,
         cache=settings.cache,
@@ -240,7 +242,7 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
         for spec in settings.methods
         for seed in (settings.seeds if method_class(spec.name).trained else settings.seeds[:1])
     )
-    outcomes = _run(cells, stores, settings, progress=progress)
+    outcomes = _run(cells, stores, settings, steps=steps, progress=progress)
     failed = tuple(outcome for outcome in outcomes if isinstance(outcome, FailedCell))
     _write_failed(failed, settings.output)
     if len(failed) == len(cells):
@@ -268,7 +270,12 @@ def _work(job: _Job) -> Evaluation | FailedCell:
 
 
 def _run(
-    cells: tuple[Cell, ...], stores: tuple[ArrayStore, ...], settings: ExperimentSettings, *, progress: bool
+    cells: tuple[Cell, ...],
+    stores: tuple[ArrayStore, ...],
+    settings: ExperimentSettings,
+    *,
+    steps: dict[str, int],
+    progress: bool,
 ) -> list[Evaluation | FailedCell]:
     """Run the cells, here or in other processes; give what came of each, in their order."""
 
@@ -286,8 +293,8 @@ def _run(
                 say(number, f" failed: {last.error}")
         return list(outcomes.values())
     voxel_ml = stores[0].index["voxel_ml"].to_numpy()
-    # Methods of several stages take longest; begun last, they would be waited for alone.
-    order = sorted(range(len(cells)), key=lambda number: -len(method_class(cells[number].spec.name).stages))
+    # The longest trainings first: begun last, they would be waited for alone.
+    order = sorted(range(len(cells)), key=lambda number: -steps[str(cells[number].spec)])
     jobs = [_Job(cells[number], stores, voxel_ml, settings) for number in order]
     for place, found in run_each(_work, jobs, processes=processes, scheduler=settings.scheduler):
         number = order[place]
