@@ -10,6 +10,7 @@ import pytest
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_data.phantom import PATHOLOGIES, make_subject, subject_plan, write_phantom
+from uad_data.phantom import cohort as cohort_module
 
 SPACING = 6.0
 SUBJECTS = 20
@@ -89,6 +90,27 @@ def test_resume_remakes_only_what_is_missing(folder):
     assert digests(folder, ["sub-004"]) == before
     assert kept.stat().st_mtime_ns == stamp
     assert not list(folder.glob(".sub*"))
+
+
+def test_two_runs_at_once_write_the_same_cohort(tmp_path, monkeypatch):
+    write_phantom(tmp_path / "alone", subjects=2, spacing_mm=SPACING)
+    name, pid = "uad_data.phantom.cohort._write_volume", os.getpid()
+    begun = []
+
+    def interrupted(path, *args):
+        begun.append(path)
+        if len(begun) == 3:  # the other run comes, makes everything and is done before this one
+            monkeypatch.setattr("uad_data.phantom.cohort.os.getpid", lambda: pid + 1)
+            monkeypatch.setattr(name, write)
+            write_phantom(tmp_path / "both", subjects=2, spacing_mm=SPACING)
+        write(path, *args)
+
+    write = cohort_module._write_volume
+    monkeypatch.setattr(name, interrupted)
+    write_phantom(tmp_path / "both", subjects=2, spacing_mm=SPACING)
+    names = ["sub-000", "sub-001"]
+    assert digests(tmp_path / "both", names) == digests(tmp_path / "alone", names)
+    assert not list((tmp_path / "both").glob(".sub*"))
 
 
 def test_a_subject_that_fails_leaves_no_folder(tmp_path, monkeypatch):

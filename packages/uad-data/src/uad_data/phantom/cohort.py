@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -277,17 +278,21 @@ def _run(jobs: list[tuple[Path, int, int, float, str]], workers: int) -> Iterato
 
 
 def _write_subject(job: tuple[Path, int, int, float, str]) -> None:
-    """Write one subject under another name, then give it its own."""
+    """Write one subject under a name of this process, then give it its own; another run may do the same meanwhile."""
     folder, index, seed, spacing, modality = job
     subject = make_subject(index, seed=seed, spacing_mm=spacing, modality=modality)
-    partial = folder.with_name(f".{folder.name}.partial")
-    if partial.exists():
-        shutil.rmtree(partial)
-    partial.mkdir()
     masks = {"brain": subject.brain.astype(np.uint8), "lesion": subject.lesion}
-    for name, volume in {**subject.images, **masks}.items():
-        _write_volume(partial / f"{name}.nii.gz", volume, subject.affine)
-    partial.rename(folder)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(exist_ok=True)
+        for name, volume in {**subject.images, **masks}.items():
+            _write_volume(partial / f"{name}.nii.gz", volume, subject.affine)
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else the other run was first, with the same bytes
+            raise
+    for left in folder.parent.glob(f".{folder.name}.*partial"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _write_volume(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:
