@@ -80,6 +80,15 @@ def test_every_pipeline_and_protocol_has_a_figure_and_the_second_time_is_read(
     pd.testing.assert_frame_equal(judge_again(experiment), judged, rtol=1e-12)
 
 
+def test_two_processes_say_what_one_says(experiment: Experiment) -> None:
+    alone = judge_again(experiment, pipelines=OWN)
+    for cell in experiment.cells:
+        for file in cell.folder.glob("judged-again-*.csv"):
+            file.unlink()
+    several = replace(experiment, settings=replace(experiment.settings, processes=2))
+    pd.testing.assert_frame_equal(judge_again(several, pipelines=OWN), alone)
+
+
 def test_a_cell_that_kept_no_maps_predicts_them_again(experiment: Experiment) -> None:
     before = judge_again(experiment, pipelines=OWN)
     for cell in experiment.cells:

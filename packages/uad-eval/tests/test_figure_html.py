@@ -1,5 +1,5 @@
 import base64
-import gzip
+import bz2
 import io
 import re
 
@@ -45,8 +45,8 @@ def test_the_link_holds_the_table_and_the_picture_is_inside(figure):
 def test_a_long_table_is_compressed_and_the_same_each_time(figure):
     data = pd.DataFrame({"value": np.arange(40_000) / 7})
     file, kind, content = saved(figure_html(figure, data, name="long"))
-    assert (file, kind) == ("long.csv.gz", "application/gzip")
-    assert len(pd.read_csv(io.BytesIO(gzip.decompress(content)))) == 40_000
+    assert (file, kind) == ("long.csv.bz2", "application/x-bzip2")
+    assert len(pd.read_csv(io.BytesIO(bz2.decompress(content)))) == 40_000
     assert content == saved(figure_html(figure, data, name="long"))[2]
 
 

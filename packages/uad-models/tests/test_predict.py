@@ -34,6 +34,15 @@ def test_rows_are_streamed_in_the_order_asked_for(store, method, tmp_path):
     torch.testing.assert_close(torch.from_numpy(scores), expected)
 
 
+def test_scores_that_nobody_asks_for_are_not_computed(store, method, tmp_path, monkeypatch):
+    rows = store.rows("test")[:5]
+    predict_rows(method, store, rows, tmp_path / "maps.npy")
+    monkeypatch.setattr(method, "anomaly_score", None)
+    scores = predict_rows(method, store, rows, tmp_path / "alone.npy", scored=False)
+    assert scores.shape == (0,)
+    np.testing.assert_array_equal(np.load(tmp_path / "alone.npy"), np.load(tmp_path / "maps.npy"))
+
+
 class Told(AE):
     """Its map, image and score are the height that it is told."""
 

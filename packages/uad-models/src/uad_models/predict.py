@@ -5,8 +5,8 @@ Axes: ``n`` rows, ``b`` batch, ``c`` channels, ``*s`` the size of the prepared i
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from uad_models.checkpoint import replacing
 from uad_models.devices import open_fabric
 from uad_models.feeding import read_batch
 from uad_models.method import Method
+from uad_models.shared import computing_once
 
 _VOXELS = 2**22  # at a time: bounds the memory that a network takes for volumes
 
@@ -33,6 +34,7 @@ def predict_rows(
     out: str | Path,
     *,
     reconstruction_out: str | Path | None = None,
+    scored: bool = True,
     batch_size: int = 32,
     accelerator: str = "auto",
     progress: bool = False,
@@ -51,6 +53,8 @@ def predict_rows(
         A ``.npy`` file to write, ``(n, *s)`` float32; open it with ``np.load(out, mmap_mode="r")``.
     reconstruction_out
         A ``.npy`` file for the reconstructions, ``(n, c, *s)`` float32; None writes none.
+    scored
+        Give the scores of whole rows too, which for some methods take longer than the maps.
     batch_size
         Rows at a time, fewer of volumes; memory holds one batch.
     accelerator
@@ -61,7 +65,7 @@ def predict_rows(
     Returns
     -------
     ndarray
-        ``(n,)`` float32, the anomaly score of each row.
+        ``(n,)`` float32, the anomaly score of each row; ``(0,)`` where none are asked for.
 
     Raises
     ------
@@ -80,17 +84,19 @@ def predict_rows(
         add_map = new_file(out, *spec.size)
         if reconstruction_out:
             add_reconstruction = new_file(reconstruction_out, len(spec.modalities), *spec.size)
-        stack.enter_context(_computing_once(method.to(device).eval()))
+        method.to(device).eval()
         batch_size = max(1, min(batch_size, _VOXELS // math.prod(store.spec.size)))
         starts = range(0, len(rows), batch_size)
         for start in tqdm(starts, desc=f"{method.name} maps", unit="batch", disable=not progress):
             some = rows[start : start + batch_size]
             batch = read_batch(store, some, device=device, covariates=method.covariates)
             x, told = batch["image"], {name: batch[name] for name in method.covariates}
-            add_map(_array(method.anomaly_map(x, **told))[:, 0])
-            scores.append(_array(method.anomaly_score(x, **told)))
-            if reconstruction_out:
-                add_reconstruction(_array(method.reconstruct(x, **told)))
+            with computing_once(method):
+                add_map(_array(method.anomaly_map(x, **told))[:, 0])
+                if scored:
+                    scores.append(_array(method.anomaly_score(x, **told)))
+                if reconstruction_out:
+                    add_reconstruction(_array(method.reconstruct(x, **told)))
     return np.concatenate(scores)
 
 
@@ -164,28 +170,3 @@ def predict_items(
 def _array(tensor: Tensor) -> np.ndarray:
     """Turn a tensor into a float32 array."""
     return tensor.float().cpu().numpy()
-
-
-@contextmanager
-def _computing_once(method: Method) -> Iterator[None]:
-    """Let map, score and reconstruction of one batch share what is most of the work: reconstruction, map, healing."""
-    last: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def remembering(name: str) -> Callable[..., Tensor]:
-        compute = getattr(method, name)
-
-        def remember(x: Tensor, **told: Tensor) -> Tensor:
-            if name not in last or last[name][0] is not x:
-                last[name] = (x, compute(x, **told))
-            return last[name][1]
-
-        return remember
-
-    names = [name for name in ("reconstruct", "anomaly_map", "heal") if hasattr(method, name)]
-    for name, function in {name: remembering(name) for name in names}.items():
-        setattr(method, name, function)
-    try:
-        yield
-    finally:
-        for name in names:
-            delattr(method, name)

@@ -10,11 +10,14 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage, sparse
 
+from uad_data.phantom.trilinear import sample
+
 EXTENT = (164.0, 202.0, 176.0)
 """Size of the field of view in mm: the atlas and room for the largest, turned head."""
 CENTRE = (0.0, -16.0, 6.0)
 """MNI coordinates in the middle of the field of view."""
 _PAD = 8
+_UNMOVED = ("brain", "depth", "spacing")
 
 
 @dataclass(frozen=True)
@@ -127,11 +130,6 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], spacing: floa
     return field
 
 
-def sample(volume: np.ndarray, coordinates: np.ndarray, *, order: int = 1) -> np.ndarray:
-    """Interpolate ``volume (x, y, z)`` at ``coordinates (3, ...)`` in voxels."""
-    return ndimage.map_coordinates(volume, coordinates, order=order, mode="nearest", output=np.float32)
-
-
 @lru_cache(maxsize=4)
 def load_atlas(spacing: float) -> Atlas:
     """Read the atlas, blurred a little when the voxels of the scan are much larger than its own.
@@ -165,7 +163,7 @@ def _sharp_atlas() -> Atlas:
     # An odd number of voxels per axis: every other one then ends on the last.
     found = ndimage.find_objects((t1 > 0.05).astype(np.uint8))[0]
     box = tuple(slice(s.start - 4, s.stop + 4 + (s.stop - s.start + 1) % 2) for s in found)
-    grey, white = grey[box], white[box]
+    grey, white = (np.ascontiguousarray(each[box]) for each in (grey, white))
     outer, _ = ndimage.label(t1[box] <= 0.05)
     brain = outer != outer[0, 0, 0]
     depth = _distance(brain)
@@ -214,9 +212,7 @@ def build_anatomy(rng: np.random.Generator, *, spacing: float) -> Anatomy:
     atlas, shape = load_atlas(spacing), grid_shape(spacing)
     age = rng.beta(1.5, 1.5)
     inside, points = _deform(rng, atlas, shape, spacing, ventricles=rng.uniform(-1.5, 2.0) + 5.0 * age)
-    grey, white, brain, wall, depth = (
-        sample(m, points) for m in (atlas.grey, atlas.white, atlas.brain, atlas.wall, atlas.depth)
-    )
+    grey, white, brain, wall, depth = sample((atlas.grey, atlas.white, atlas.brain, atlas.wall, atlas.depth), points)
     mni = points + atlas.origin.astype(np.float32)[:, None]
     folds = _folds(rng, inside, depth, mni, spacing)
     grey, white = _refold(_sharpen(grey, white), folds, openness=rng.uniform(0.4, 0.7) + 0.3 * age)
@@ -292,14 +288,10 @@ def carry(anatomy: Anatomy, zone: np.ndarray, source: np.ndarray) -> Anatomy:
     Anatomy
         The moved person; brain mask and depth below the brain's surface do not change.
     """
-    moved = {}
-    for name in (f.name for f in fields(Anatomy)):
-        values = getattr(anatomy, name)
-        if name not in ("brain", "depth", "spacing"):
-            values = values.copy()
-            values[zone] = sample(getattr(anatomy, name), source)
-        moved[name] = values
-    return Anatomy(**moved)
+    moving = {f.name: getattr(anatomy, f.name).copy() for f in fields(Anatomy) if f.name not in _UNMOVED}
+    for values, tissue in zip(moving.values(), sample(tuple(moving.values()), source), strict=True):
+        values[zone] = tissue
+    return replace(anatomy, **moving)
 
 
 def _deform(
@@ -314,12 +306,12 @@ def _deform(
     inside = ((nearest >= 0) & (nearest <= limits)).all(0)
     inside[inside] = atlas.near[tuple(nearest[:, inside])]
     points = coordinates[:, inside]
-    wall, depth = sample(atlas.wall, points), sample(atlas.depth, points)
+    wall, depth = sample((atlas.wall, atlas.depth), points)
     flow = ventricles * np.exp(-((np.maximum(wall, 0) / 14.0) ** 2))
     flow *= 1 + 0.25 * smooth_field(rng, shape, spacing, 25.0)[inside]
     # No deeper than 1.5 mm behind the wall: beyond the middle of a narrow horn lies the other side.
     flow = np.minimum(flow, np.maximum(wall, 0) + 1.5)
-    points -= np.stack([flow * sample(n, points) for n in atlas.normal])
+    points -= flow * np.stack(sample(tuple(atlas.normal), points))
     fine = np.where(depth < 18, 1.3 * np.clip(depth / 6, 0.3, 1), 0.7).astype(np.float32)
     return inside, points + np.stack([fine * smooth_field(rng, shape, spacing, 7.0)[inside] for _ in range(3)])
 
@@ -365,7 +357,8 @@ def _folds(
     for scale in (7.5, 5.0):
         field = smooth_field(rng, inside.shape, spacing, scale)
         steepness = np.sqrt(sum(g**2 for g in np.gradient(field, spacing)))
-        distance = np.abs(sample(field, outward)) / np.maximum(sample(steepness, outward), 0.4 / scale)
+        at, slope = sample((field, steepness), outward)
+        distance = np.abs(at) / np.maximum(slope, 0.4 / scale)
         folds.append((distance, np.clip((bottom - depth) / 5.0, 0, 1) * cerebrum))
         bottom = bottom - 4.0
     return folds

@@ -203,8 +203,8 @@ def write_phantom(
     -----
     Subjects that are already there are kept; each appears under its name only when it is whole, so a run that was
     killed is continued by the same call. On FLAIR the intensity threshold finds bright lesions and misses dark and
-    textured ones, and healthy people have bright caps, rims and cortex. A subject at 2 mm takes about two seconds of
-    one core and 1.2 MB (of CT, three and a half and 1.9 MB).
+    textured ones, and healthy people have bright caps, rims and cortex. A subject at 2 mm takes about 1.3 seconds
+    of one core and 1.2 MB (of CT, two and 1.9 MB).
     """
     _check(subjects, seed, spacing_mm, workers, modality)
     out = Path(out)

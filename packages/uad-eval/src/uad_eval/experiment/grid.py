@@ -8,11 +8,11 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-import torch
 
 from uad_data import ArraySpec, ArrayStore, Cohort, build_arrays
 from uad_eval.errors import InputError
 from uad_eval.experiment.cell import TRACEBACK, Cell, FailedCell, make_cell, try_cell
+from uad_eval.experiment.cell_job import CellJob, processes_for
 from uad_eval.experiment.cohorts import open_cohort
 from uad_eval.experiment.folds import fold_stores, with_voxel_ml
 from uad_eval.experiment.processes import run_each
@@ -20,10 +20,8 @@ from uad_eval.experiment.settings import ExperimentSettings
 from uad_eval.experiment.training import resolved
 from uad_eval.results import Evaluation, write_table
 from uad_models import method_class
-from uad_models.devices import open_fabric
 
 FAILED = "failed.csv"
-MOST_AT_ONCE = 3
 
 
 @dataclass(frozen=True)
@@ -253,20 +251,9 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
     return Experiment(settings, cohort, stores, done, evaluation, failed)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A cell on its way to another process: of the arrays only their paths travel, so what voxels measure goes too."""
-
-    cell: Cell
-    stores: tuple[ArrayStore, ...]
-    voxel_ml: np.ndarray
-    settings: ExperimentSettings
-
-
-def _work(job: _Job) -> Evaluation | FailedCell:
+def _work(job: CellJob) -> Evaluation | FailedCell:
     """Run a cell in another process."""
-    stores = [replace(store, index=store.index.assign(voxel_ml=job.voxel_ml)) for store in job.stores]
-    return try_cell(job.cell, stores, job.settings, progress=False)
+    return try_cell(job.cell, job.stores(), job.settings, progress=False)
 
 
 def _run(
@@ -284,7 +271,7 @@ def _run(
             print(f"[{number + 1}/{len(cells)}] {_name(cells[number])}{text}", flush=True)
 
     outcomes: dict[int, Evaluation | FailedCell] = {}
-    processes = settings.processes or _at_once(settings.accelerator)
+    processes = processes_for(settings)
     if min(processes, len(cells)) == 1 and not settings.scheduler:
         for number, cell in enumerate(cells):
             say(number, ", done before" if cell.done else "")
@@ -292,21 +279,14 @@ def _run(
             if isinstance(last := outcomes[number], FailedCell):
                 say(number, f" failed: {last.error}")
         return list(outcomes.values())
-    voxel_ml = stores[0].index["voxel_ml"].to_numpy()
     # The longest trainings first: begun last, they would be waited for alone.
     order = sorted(range(len(cells)), key=lambda number: -steps[str(cells[number].spec)])
-    jobs = [_Job(cells[number], stores, voxel_ml, settings) for number in order]
+    jobs = [CellJob.of(cells[number], stores, settings) for number in order]
     for place, found in run_each(_work, jobs, processes=processes, scheduler=settings.scheduler):
         number = order[place]
         outcomes[number] = _failed(cells[number], found) if isinstance(found, Exception) else found
         say(number, f" failed: {last.error}" if isinstance(last := outcomes[number], FailedCell) else ", done")
     return [outcomes[number] for number in range(len(cells))]
-
-
-def _at_once(accelerator: str) -> int:
-    """Give the number of cells for which a machine has room: a cell takes up to 1.5 GiB, and a GPU is one cell's."""
-    on_cpu = open_fabric(accelerator=accelerator).device.type == "cpu"
-    return min(torch.get_num_threads(), MOST_AT_ONCE) if on_cpu else 1
 
 
 def _failed(cell: Cell, error: Exception) -> FailedCell:

@@ -7,8 +7,9 @@ A pipeline that fits a mixture to each row, which takes longer than all others t
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 
 from uad_data import ArrayStore
 from uad_eval.experiment.cell import Cell
+from uad_eval.experiment.cell_job import CellJob, processes_for
 from uad_eval.experiment.folds import Fold
 from uad_eval.experiment.grid import Experiment
 from uad_eval.experiment.kept_maps import VOXELS, kept_made_up, kept_maps, sampled, sampling_step
+from uad_eval.experiment.processes import run_each
 from uad_eval.experiment.settings import ExperimentSettings
 from uad_eval.experiment.thresholds import best_dice_thresholds, label_free_thresholds
 from uad_eval.metrics import dice
@@ -56,7 +59,7 @@ class _Kept:
 
 
 def judge_again(experiment: Experiment, *, pipelines: Mapping[str, Pipeline] = PIPELINES) -> pd.DataFrame:
-    """Judge every cell under every pipeline and protocol.
+    """Judge every cell under every pipeline and protocol, several cells at once where the experiment runs so many.
 
     Parameters
     ----------
@@ -73,7 +76,21 @@ def judge_again(experiment: Experiment, *, pipelines: Mapping[str, Pipeline] = P
         and ``lesion_rows_ap`` (rows with a lesion only) the average precision, of the others the pooled Dice; NaN where
         a protocol has no threshold. Kept in the cells' folders and read from there the next time.
     """
-    return pd.concat([_judged(cell, experiment, pipelines) for cell in experiment.cells], ignore_index=True)
+    settings, paths = experiment.settings, [_path(cell, pipelines) for cell in experiment.cells]
+    jobs = [
+        (CellJob.of(cell, experiment.stores, settings), dict(pipelines))
+        for cell, path in zip(experiment.cells, paths, strict=True)
+        if not path.is_file()
+    ]
+    processes = processes_for(settings)
+    if jobs and (min(processes, len(jobs)) > 1 or settings.scheduler):
+        for _, found in run_each(_judge, jobs, processes=processes, scheduler=settings.scheduler):
+            if isinstance(found, Exception):
+                raise found
+    else:
+        for job in jobs:
+            _judge(job)
+    return pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
 
 
 def judged_rows(experiment: Experiment) -> tuple[int, int]:
@@ -85,24 +102,26 @@ def judged_rows(experiment: Experiment) -> tuple[int, int]:
     return int(counts[0]), int(counts[1])
 
 
-def _judged(cell: Cell, experiment: Experiment, pipelines: Mapping[str, Pipeline]) -> pd.DataFrame:
-    """Judge one cell, or read what an earlier report left."""
+def _path(cell: Cell, pipelines: Mapping[str, Pipeline]) -> Path:
+    """Name the file that keeps what is said of a cell."""
     key = [_FORMAT, VOXELS, {name: steps.to_dict() for name, steps in pipelines.items()}]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
-    path = cell.folder / f"judged-again-{digest}.csv"
-    if path.is_file():
-        return pd.read_csv(path)
-    kept = [_read(fold, store, experiment.settings) for fold, store in zip(cell.folds, experiment.stores, strict=True)]
+    return cell.folder / f"judged-again-{digest}.csv"
+
+
+def _judge(work: tuple[CellJob, dict[str, Pipeline]]) -> None:
+    """Judge one cell and keep what is found."""
+    job, pipelines = work
+    cell, stores = job.cell, job.stores()
+    kept = [_read(fold, store, job.settings) for fold, store in zip(cell.folds, stores, strict=True)]
     rows = []
     for name, steps in pipelines.items():
         plain = all(isinstance(step, Residual | Threshold) for step in steps.steps)
         common = {"method": str(cell.spec), "seed": cell.seed, "pipeline": f"none ({name})" if plain else name}
         slow = any(isinstance(step, GaussianMixture) for step in steps.steps)
-        figures = _figures([fold.thinned(_THINNED) for fold in kept] if slow else kept, experiment, steps)
+        figures = _figures([fold.thinned(_THINNED) for fold in kept] if slow else kept, stores, job.settings, steps)
         rows += [common | {"protocol": protocol, "value": value} for protocol, value in figures.items()]
-    table = pd.DataFrame(rows)
-    write_table(table, path)
-    return table
+    write_table(pd.DataFrame(rows), _path(cell, pipelines))
 
 
 def _read(fold: Fold, store: ArrayStore, settings: ExperimentSettings) -> _Kept:
@@ -118,15 +137,17 @@ def _read(fold: Fold, store: ArrayStore, settings: ExperimentSettings) -> _Kept:
     return _Kept(*read("val"), *read("test"), made_up, sampling_step("val", len(store.rows("val")), store.spec.size))
 
 
-def _figures(kept: list[_Kept], experiment: Experiment, steps: Pipeline) -> dict[str, float]:
+def _figures(
+    kept: list[_Kept], stores: Sequence[ArrayStore], settings: ExperimentSettings, steps: Pipeline
+) -> dict[str, float]:
     """Give the figures of one pipeline by protocol, the test people of all folds in one pot."""
     rows = np.concatenate([fold.test_rows for fold in kept])
-    store = experiment.store
+    store = stores[0]  # the arrays are the same in all
     brain, index = store.brain[rows], store.index.iloc[rows]
     truth = (store.lesion[rows] > 0) & brain
     subjects, with_lesion = index["subject"].to_numpy(), truth.reshape(len(truth), -1).any(axis=1)
     scores = [steps.score(fold.test, Context(store.brain[fold.test_rows])) for fold in kept]
-    masks = _masks(kept, scores, experiment, steps)
+    masks = _masks(kept, scores, stores, settings, steps)
     pot = np.concatenate(scores)
 
     def ranking(chosen: NDArray) -> Ranking:
@@ -144,12 +165,18 @@ def _figures(kept: list[_Kept], experiment: Experiment, steps: Pipeline) -> dict
     }
 
 
-def _masks(kept: list[_Kept], scores: list[NDArray], experiment: Experiment, steps: Pipeline) -> dict[str, NDArray]:
+def _masks(
+    kept: list[_Kept],
+    scores: list[NDArray],
+    stores: Sequence[ArrayStore],
+    settings: ExperimentSettings,
+    steps: Pipeline,
+) -> dict[str, NDArray]:
     """Cut each fold's test scores at the thresholds of its own validation people."""
     found = []
-    for fold, test, store in zip(kept, scores, experiment.stores, strict=True):
+    for fold, test, store in zip(kept, scores, stores, strict=True):
         context = Context(store.brain[fold.test_rows])
-        fitted = _thresholds(fold, store, experiment.settings, steps)
+        fitted = _thresholds(fold, store, settings, steps)
         found.append(
             {name: steps.with_threshold(value).mask_from_scores(test, context) for name, value in fitted.items()}
         )

@@ -137,7 +137,15 @@ def _predict(fold: Fold, method: Method, store: ArrayStore, steps: Pipeline, set
     """Write smoothed maps of validation and test, some as they were, and reconstructions and sample scores of test."""
     for split, kept in (("val", None), ("test", fold.folder / "reconstruction.npy")):
         rows, maps = store.rows(split), fold.folder / f"{split}_maps.npy"
-        samples = predict_rows(method, store, rows, maps, reconstruction_out=kept, accelerator=settings.accelerator)
+        samples = predict_rows(
+            method,
+            store,
+            rows,
+            maps,
+            reconstruction_out=kept,
+            scored=split == "test",
+            accelerator=settings.accelerator,
+        )
         made = np.load(maps, mmap_mode="r")
         keep_maps(fold, split, made)
         np.save(fold.folder / f"{split}_scores.npy", steps.score(made, Context(store.brain[rows])))
@@ -159,7 +167,7 @@ def _thresholds(
     if mix is None:
         return found | best_dice_thresholds(real)
     made, maps = with_made_up_lesions(store, healthy, mix=mix), fold.folder / "synthetic_maps.npy"
-    predict_rows(method, made, np.arange(len(made)), maps, accelerator=settings.accelerator)
+    predict_rows(method, made, np.arange(len(made)), maps, scored=False, accelerator=settings.accelerator)
     keep_made_up(fold, np.load(maps, mmap_mode="r"), made)
     synthetic = steps.score(np.load(maps, mmap_mode="r"), Context(made.brain))
     maps.unlink()

@@ -21,6 +21,7 @@ from uad_models.lesion_config import LesionConfig
 from uad_models.method import Method, MethodConfig, Preset, brain_of, some_voxels, unknown_name
 from uad_models.methods.synthetic_unet import SyntheticUNet
 from uad_models.overrides import parse_overrides
+from uad_models.shared import computing_once
 
 _TOP = 0.01
 
@@ -133,9 +134,10 @@ class Ensemble(Method):
             member.calibrate(batches, generator=generator)
             values, scores = [], []
             for batch in batches():
-                told = _told(member, batch)
-                values.append(member.anomaly_map(batch["image"], **told)[some_voxels(batch["brain"], generator)])
-                scores.append(member.anomaly_score(batch["image"], **told).abs())
+                image, told = batch["image"], _told(member, batch)
+                with computing_once(member):
+                    values.append(member.anomaly_map(image, **told)[some_voxels(batch["brain"], generator)])
+                    scores.append(member.anomaly_score(image, **told).abs())
             found = torch.cat(values)
             top = found.topk(max(1, round(_TOP * len(found)))).values.mean()
             self.scale[number] = top.clamp(min=1e-6)

@@ -111,9 +111,11 @@ def label(mask: np.ndarray, connectivity: Connectivity = "full") -> np.ndarray:
 
     # A slice is labelled as a volume, and with a border: cc3d 4.1 tears components of slices of odd width apart with 8
     # neighbours, and cannot label a single line.
-    volume = np.pad(mask if mask.ndim == 3 else mask[None], ((0, mask.ndim - 2), (0, 1), (0, 1)))
-    labels = cc3d.connected_components(volume, connectivity=26 if connectivity == "full" else 6)
-    return labels[tuple(slice(size) for size in mask.shape)] if mask.ndim == 3 else labels[0, :-1, :-1]
+    volume, inner = np.zeros([size + 1 for size in mask.shape], bool), tuple(slice(size) for size in mask.shape)
+    volume[inner] = mask
+    deep = volume if mask.ndim == 3 else volume[None]
+    labels = cc3d.connected_components(deep, connectivity=26 if connectivity == "full" else 6)
+    return labels.reshape(volume.shape)[inner]
 
 
 def _components(
