@@ -136,19 +136,34 @@ def test_how_many_rows_are_drawn_together_changes_nothing(monkeypatch, judged_by
     assert method._rows_at_a_time(gpu) == 1
 
 
-def test_the_map_is_the_mean_of_weighted_residuals_in_expected_errors():
+def weighted(method: VQVAETransformer, image: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Weight, healed image and error to expect of each order and sample."""
+    healing, found = method.heal(image), []
+    for order in range(2):
+        for sample in range(3):
+            mask = healing.unlikely[:, order, sample].float().repeat_interleave(4, 1).repeat_interleave(4, 2)
+            weight = vqvae_transformer.gaussian_mean(mask[:, None], dims=2, sigma=2.0)
+            found.append((weight, *method.decode(healing.healed[:, order, sample])))
+    return found
+
+
+def test_the_paper_s_map_is_the_mean_of_weighted_residuals():
+    method, image = make(predict_scale=True, averaged="residuals").eval(), batch()["image"]
+    with torch.no_grad():
+        parts = [weight * residual_map(image, made, "l1", scale=s) for weight, made, s in weighted(method, image)]
+        found = method.anomaly_map(image)
+    torch.testing.assert_close(found, torch.stack(parts).mean(dim=0))
+    assert found.max() > 0
+
+
+def test_the_map_is_the_residual_to_the_mean_healed_image_under_the_mean_mask():
     method, image = make(predict_scale=True).eval(), batch()["image"]
     with torch.no_grad():
-        healing, found = method.heal(image), method.anomaly_map(image)
-        total = torch.zeros(4, 1, 16, 16)
-        for order in range(2):
-            for sample in range(3):
-                mask = healing.unlikely[:, order, sample].float().repeat_interleave(4, 1).repeat_interleave(4, 2)
-                weight = vqvae_transformer.gaussian_mean(mask[:, None], dims=2, sigma=2.0)
-                made, scale = method.decode(healing.healed[:, order, sample])
-                total += residual_map(image, made, "l1", scale=scale) * weight / 6
-    torch.testing.assert_close(found, total)
-    assert found.max() > 0
+        weight, made, scale = (torch.stack(each).mean(dim=0) for each in zip(*weighted(method, image), strict=True))
+        found = method.anomaly_map(image)
+        torch.testing.assert_close(method.reconstruct(image), made * (image != 0))
+        assert not torch.allclose(found, changed(method, averaged="residuals").anomaly_map(image))
+    torch.testing.assert_close(found, weight * residual_map(image, made, "l1", scale=scale))
 
 
 def test_the_ablations_steps_are_what_they_are_called():

@@ -138,8 +138,14 @@ class Method(nn.Module):
         The stages that train on images as they are, whatever the training's settings say of augmentation.
     extracted
         The stages that train on what `extract` makes of images, once, in the place of the images.
+    shared
+        Functions, of images or of what another of them gave, whose results map, score and reconstruction have in
+        common: prediction computes each once per batch (`uad_models.shared`). What they are given they leave as it is.
     labelled
         True for what learns from labels of lesions (`uad_models.labelled`); its `loss` gets them as ``"lesion"``.
+    finds_lesions
+        True where the first channel that ``network`` gives is the logit of a lesion, up to buffers ``slope`` and
+        ``offset``: fine-tuning then keeps it.
     """
 
     name: ClassVar[str]
@@ -148,9 +154,11 @@ class Method(nn.Module):
     stages: ClassVar[tuple[str, ...]] = ("fit",)
     unaugmented: tuple[str, ...] = ()
     extracted: ClassVar[tuple[str, ...]] = ()
+    shared: ClassVar[tuple[str, ...]] = ("reconstruct", "anomaly_map")
     presets: ClassVar[dict[str, Preset]] = {"quick": Preset()}
     any_size: ClassVar[bool] = False
     labelled: ClassVar[bool] = False
+    finds_lesions: ClassVar[bool] = False
 
     def __init__(self, config: MethodConfig) -> None:
         super().__init__()

@@ -37,7 +37,6 @@ Deviations and choices
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -83,6 +82,8 @@ class AEConfig(MethodConfig):
     residual
         How difference becomes map: ``"l1"``, ``"l2"``, ``"signed"`` (only brighter than expected is anomalous: for
         lesions known to be bright), or without ``predict_scale`` one of the others of `residual_map`.
+    perceptual_network
+        File with the weights of a network, for ``residual="lpips"``; see `uad_models.networks.vgg_features`.
     dropout
         Probability of a feature map to be dropped in training, at least 0 and below 1.
     mc_samples
@@ -102,6 +103,7 @@ class AEConfig(MethodConfig):
     reconstruction_loss: ReconstructionLoss = "l2"
     predict_scale: bool = True
     residual: Residual = "l1"
+    perceptual_network: str = ""
     dropout: float = 0.0
     mc_samples: int = 0
 
@@ -119,7 +121,7 @@ class AEConfig(MethodConfig):
                 raise InputError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.reconstruction_loss == "ssim" and self.predict_scale:
             raise InputError('reconstruction_loss "ssim" has no scale per voxel: set predict_scale to false')
-        check_residual(self.residual, scaled=self.predict_scale)
+        check_residual(self.residual, scaled=self.predict_scale, network=self.perceptual_network)
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout: expected at least 0 and below 1, got {self.dropout}")
         if self.mc_samples < 0 or self.mc_samples == 1 or (self.mc_samples and not self.dropout):
@@ -147,6 +149,7 @@ class AE(Method):
     Config = AEConfig
     config: AEConfig
     heads: ClassVar[int] = 1
+    shared = (*Method.shared, "_samples")
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
             config={"channels": (16, 32, 64), "latent_dim": 8},
@@ -255,7 +258,11 @@ class AE(Method):
 
         With ``mc_samples`` the mean over the samples' residuals.
         """
-        maps = [residual_map(x, image, self.config.residual, scale=scale) for image, scale in self._samples(x)]
+        config = self.config
+        maps = [
+            residual_map(x, image, config.residual, scale=scale, network=config.perceptual_network)
+            for image, scale in self._samples(x)
+        ]
         return torch.stack(maps).mean(dim=0)
 
     def uncertainty_map(self, x: Tensor) -> Tensor:
@@ -288,13 +295,13 @@ class AE(Method):
             return None
         return FeatureDropout(self.config.dropout, generator)
 
-    def _samples(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def _samples(self, x: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         """Reconstructions and scales, the same at every call: one, or one per sample of dropout."""
         drop = None
         if self.config.mc_samples:
             drop = FeatureDropout(self.config.dropout, torch.Generator().manual_seed(SAMPLES_SEED), shared=True)
-        for _ in range(max(self.config.mc_samples, 1)):
-            yield self.decode(self.network.encode(x, drop=drop)[0], drop=drop)
+        count = max(self.config.mc_samples, 1)
+        return [self.decode(self.network.encode(x, drop=drop)[0], drop=drop) for _ in range(count)]
 
 
 def brain_mean(values: Tensor, brain: Tensor) -> Tensor:

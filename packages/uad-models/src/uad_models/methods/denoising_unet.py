@@ -23,7 +23,7 @@ from uad_data.errors import InputError
 from uad_models.method import Method, MethodConfig, Preset, brain_of
 from uad_models.networks.folding import folded, unfolded
 from uad_models.networks.unet import GROUPS, UNet
-from uad_models.scores import Residual, residual_map
+from uad_models.scores import Residual, check_residual, residual_map
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class DenoisingUNetConfig(MethodConfig):
         Points per axis that the noise is drawn at.
     residual
         How difference becomes map: see `residual_map`.
+    perceptual_network
+        File with the weights of a network, for ``residual="lpips"``; see `uad_models.networks.vgg_features`.
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 512)
@@ -52,6 +54,7 @@ class DenoisingUNetConfig(MethodConfig):
     noise_sd: float = 0.2
     noise_resolution: int = 16
     residual: Residual = "signed"
+    perceptual_network: str = ""
 
     @property
     def size_multiple(self) -> int:
@@ -69,6 +72,7 @@ class DenoisingUNetConfig(MethodConfig):
                 f"noise_sd and noise_resolution: expected above 0 and at least 1, got {self.noise_sd} "
                 f"and {self.noise_resolution}"
             )
+        check_residual(self.residual, scaled=False, network=self.perceptual_network)
 
 
 class DenoisingUNet(Method):
@@ -132,7 +136,7 @@ class DenoisingUNet(Method):
 
     def anomaly_map(self, x: Tensor) -> Tensor:
         """Return the residual; see `Method.anomaly_map`."""
-        return residual_map(x, self.reconstruct(x), self.config.residual)
+        return residual_map(x, self.reconstruct(x), self.config.residual, network=self.config.perceptual_network)
 
     def _denoise(self, x: Tensor) -> Tensor:
         """Run the network on folded images."""

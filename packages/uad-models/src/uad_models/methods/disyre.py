@@ -25,7 +25,6 @@ Deviations
 """
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -41,7 +40,7 @@ from uad_models.methods.ae import brain_mean
 from uad_models.networks.conditioned_unet import ConditionedUNet
 from uad_models.networks.folding import folded, unfolded
 from uad_models.networks.unet import GROUPS
-from uad_models.scores import Residual, residual_map
+from uad_models.scores import Residual, check_residual, residual_map
 
 #: T, and the ends of β in the authors' code.
 STEPS = 100
@@ -66,6 +65,8 @@ class DISYREConfig(LesionConfig):
         How many, 1 to 100.
     residual
         How difference becomes map: see `residual_map`.
+    perceptual_network
+        File with the weights of a network, for ``residual="lpips"``; see `uad_models.networks.vgg_features`.
     """
 
     channels: tuple[int, ...] = (32, 64, 96, 128, 256, 256)
@@ -73,6 +74,7 @@ class DISYREConfig(LesionConfig):
     restoration: Literal["stepwise", "ensemble"] = "stepwise"
     restorations: int = 5
     residual: Residual = "l1"
+    perceptual_network: str = ""
 
     @property
     def size_multiple(self) -> int:
@@ -88,6 +90,7 @@ class DISYREConfig(LesionConfig):
             raise InputError(f"fold: expected at least 1, got {self.fold}")
         if not 1 <= self.restorations <= STEPS:
             raise InputError(f"restorations: expected 1 to {STEPS}, got {self.restorations}")
+        check_residual(self.residual, scaled=False, network=self.perceptual_network)
 
 
 class DISYRE(Method):
@@ -100,6 +103,7 @@ class DISYRE(Method):
     """
 
     name = "disyre"
+    shared = (*Method.shared, "_restorations")
     Config = DISYREConfig
     config: DISYREConfig
     any_size = True
@@ -162,22 +166,24 @@ class DISYRE(Method):
 
     def anomaly_map(self, x: Tensor) -> Tensor:
         """Return the mean residual of the restorations; see `Method.anomaly_map`."""
-        maps = [residual_map(*pair, self.config.residual) for pair in self._restorations(x)]
+        residual, network = self.config.residual, self.config.perceptual_network
+        maps = [residual_map(*pair, residual, network=network) for pair in self._restorations(x)]
         return torch.stack(maps).mean(dim=0)
 
     def anomaly_score(self, x: Tensor) -> Tensor:
         """Return the mean of the map over the brain; see `Method.anomaly_score`."""
         return self.anomaly_map(x).flatten(1).sum(dim=1) / brain_of(x).flatten(1).sum(dim=1).clamp(min=1)
 
-    def _restorations(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield each image that is restored, and its restoration, from the most severe step down."""
+    def _restorations(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return each image that is restored, and its restoration, from the most severe step down."""
         brain, n, share = brain_of(x), self.config.restorations, shares(x.device)
-        steps = [round(STEPS * left / n) for left in range(n, -1, -1)]
+        steps, pairs = [round(STEPS * left / n) for left in range(n, -1, -1)], []
         for step, below in itertools.pairwise(steps):
             restored = self._restore(x, torch.full((len(x),), step, device=x.device)) * brain
-            yield x, restored
+            pairs.append((x, restored))
             if self.config.restoration == "stepwise":
                 x = restored + share[below] / share[step] * (x - restored)
+        return pairs
 
     def _restore(self, x: Tensor, step: Tensor) -> Tensor:
         """Run the network on folded images."""

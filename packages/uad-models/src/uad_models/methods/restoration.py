@@ -148,7 +148,8 @@ class Restoration(VAEKL):
     def anomaly_map(self, x: Tensor) -> Tensor:
         """Return the residual to the restored image, in expected errors where predicted; see `Method.anomaly_map`."""
         _, scale = self.decode(self.posterior(x)[0])
-        return residual_map(x, self.reconstruct(x), self.config.residual, scale=scale)
+        config = self.config
+        return residual_map(x, self.reconstruct(x), config.residual, scale=scale, network=config.perceptual_network)
 
 
 def total_variation(difference: Tensor) -> Tensor:

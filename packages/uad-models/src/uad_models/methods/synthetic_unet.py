@@ -114,9 +114,11 @@ class SyntheticUNet(Method):
     """
 
     name = "synthetic_unet"
+    shared = (*Method.shared, "_outputs")
     Config = SyntheticUNetConfig
     config: SyntheticUNetConfig
     any_size = True
+    finds_lesions = True
     slope: Tensor
     offset: Tensor
     presets: ClassVar[dict[str, Preset]] = {
@@ -223,7 +225,7 @@ class SyntheticUNet(Method):
         """Logit of a lesion, averaged over the image and its mirror images: ``(b, 1, *s)`` float32."""
         axes = self.config.mirror
         flips = list(chain.from_iterable(combinations(axes, count) for count in range(len(axes) + 1)))
-        logits = [self._outputs(x.flip(flip))[:, :1].float().flip(flip) for flip in flips]
+        logits = [self._outputs(x.flip(flip) if flip else x)[:, :1].float().flip(flip) for flip in flips]
         return torch.stack(logits).mean(dim=0)
 
     def _outputs(self, x: Tensor) -> Tensor:

@@ -18,11 +18,14 @@ Isola et al., "Image-to-image translation with conditional adversarial networks"
 (https://arxiv.org/abs/1611.07004), section 3.2.2: ``adversarial_weight``, a discriminator of patches, here without
 normalisation and with the hinge loss of Lim and Ye, "Geometric GAN" (https://arxiv.org/abs/1705.02894).
 
+Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", CVPR 2018
+(https://arxiv.org/abs/1801.03924): ``perceptual_weight``, see `uad_models.scores.perceptual`.
+
 Deviations and choices
 ----------------------
 - The reconstruction error is the mean over brain voxels and channels, ℓ1 by default; the decoded image is cut to the
-  brain. Spectral and adversarial terms are off unless asked for. There is no perceptual loss: it would need weights of
-  another network, and none can be shipped.
+  brain. Spectral, adversarial and perceptual terms are off unless asked for; the last needs weights of another network,
+  which the user must have: none are shipped.
 - ``predict_scale``, on but in preset ``paper``, as in `uad_models.methods.ae` and after the paper named there: the
   decoder also gives the error to expect at each voxel, it is learnt by likelihood, and the residual is divided by it.
 - Sizes of network and codebook in preset ``paper`` are common ones for images of this kind, not read from a table.
@@ -42,6 +45,7 @@ from uad_models.networks.patch_discriminator import PatchDiscriminator
 from uad_models.networks.quantiser import Distance, Quantiser, Update
 from uad_models.networks.residual_vq import ResidualVQ
 from uad_models.scores import Residual, check_residual, residual_map
+from uad_models.scores.perceptual import lpips
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,13 @@ class VQVAEConfig(MethodConfig):
         ``"l1"`` (errors follow a Laplace distribution) or ``"l2"`` (a normal one).
     predict_scale
         Predict the error to expect at each voxel as well, and divide the residual by it.
-    spectral_weight, adversarial_weight
+    spectral_weight, adversarial_weight, perceptual_weight
         Weights of these terms, not negative; 0 leaves them out.
     residual
         How difference becomes map, see `residual_map`.
+    perceptual_network
+        File with the weights of a network, for ``perceptual_weight`` and ``residual="lpips"``; see
+        `uad_models.networks.vgg_features`.
     """
 
     channels: tuple[int, ...] = (16, 32, 64)
@@ -93,7 +100,9 @@ class VQVAEConfig(MethodConfig):
     predict_scale: bool = True
     spectral_weight: float = 0.0
     adversarial_weight: float = 0.0
+    perceptual_weight: float = 0.0
     residual: Residual = "l1"
+    perceptual_network: str = ""
 
     @property
     def size_multiple(self) -> int:
@@ -112,13 +121,17 @@ class VQVAEConfig(MethodConfig):
         for name, least in (("blocks", 0), ("codes", 2), ("code_dim", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: expected at least {least}, got {getattr(self, name)}")
-        for name in ("commitment", "spectral_weight", "adversarial_weight"):
+        for name in ("commitment", "spectral_weight", "adversarial_weight", "perceptual_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}: expected at least 0, got {getattr(self, name)}")
         for name in ("decay", "revive_below"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name}: expected at least 0 and below 1, got {getattr(self, name)}")
-        check_residual(self.residual, scaled=self.predict_scale)
+        if self.perceptual_weight and not self.perceptual_network:
+            raise InputError(
+                "perceptual_weight: set perceptual_network to a file with the weights of a network that you have"
+            )
+        check_residual(self.residual, scaled=self.predict_scale, network=self.perceptual_network)
 
 
 class VQVAE(Method):
@@ -131,6 +144,7 @@ class VQVAE(Method):
     """
 
     name = "vqvae"
+    shared = (*Method.shared, "codes", "decode")
     Config = VQVAEConfig
     config: VQVAEConfig
     presets: ClassVar[dict[str, Preset]] = {
@@ -197,6 +211,8 @@ class VQVAE(Method):
         loss = fit + quantised.loss
         if config.spectral_weight:
             loss = loss + config.spectral_weight * spectral_distance(image, reconstruction)
+        if config.perceptual_weight:
+            loss = loss + config.perceptual_weight * lpips(image, reconstruction, config.perceptual_network)
         if config.adversarial_weight and self.training:  # validations are not judged by an opponent that moves
             loss = loss - config.adversarial_weight * self.discriminator(reconstruction).float().mean()
         return {
@@ -268,8 +284,12 @@ class VQVAE(Method):
         Tensor
             ``(b, 1, *s)`` float32, 0 outside the brain.
         """
-        reconstruction, scale = self.decode(codes)
-        return residual_map(x, reconstruction, self.config.residual, scale=scale)
+        return self._difference(x, *self.decode(codes))
+
+    def _difference(self, x: Tensor, reconstruction: Tensor, scale: Tensor | None) -> Tensor:
+        """Return the map of images and what `decode` gives."""
+        config = self.config
+        return residual_map(x, reconstruction, config.residual, scale=scale, network=config.perceptual_network)
 
     def _image_and_scale(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
         """Part the decoder's output ``(b, c or 2 c, *s)``."""

@@ -31,6 +31,9 @@ Deviations and choices
   every function also takes an image alone. Off by default.
 - ``attention="linear"`` in the place of the paper's Performer: see `uad_models.sequence.linear_decoder`.
 - Only codes whose part of the image holds brain can be unlikely.
+- ``averaged="images"``, the default but in preset ``paper``: the map is the residual to the mean healed image, weighted
+  by the mean mask. In the paper (``"residuals"``) each sample's residual is weighted by its own mask, and step 5
+  averages these: what one draw has and another has not then stands in the map like a lesion.
 - With ``predict_scale``, on but in preset ``paper``, residuals are in the errors to expect of what was drawn.
 - ``score_of="sequence"``, the paper's score of a whole image, is the negative log likelihood of the codes inside the
   brain, in bits per code, averaged over orders. It finds scans of another kind; a small lesion may change no code. The
@@ -43,6 +46,7 @@ Deviations and choices
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -88,6 +92,11 @@ class Healing:
     unlikely: Tensor
     healed: Tensor
 
+    @cached_property
+    def each(self) -> tuple[Tensor, ...]:
+        """The codes of each order and sample, ``(b, *grid)``, the same tensors each time."""
+        return self.healed.flatten(1, 2).unbind(1)
+
 
 class VQVAETransformer(VQVAE):
     """VQ-VAE whose unlikely codes an autoregressive transformer draws anew.
@@ -99,6 +108,7 @@ class VQVAETransformer(VQVAE):
     """
 
     name = "vqvae_transformer"
+    shared = (*VQVAE.shared, "heal")
     Config = VQVAETransformerConfig
     config: VQVAETransformerConfig
     stages = ("vqvae", "prior")
@@ -126,6 +136,7 @@ class VQVAETransformer(VQVAE):
                 "code_dim": 64,
                 "predict_scale": False,
                 "judged_by": "own",
+                "averaged": "residuals",
                 "width": 256,
                 "depth": 8,
                 "heads": 8,
@@ -304,11 +315,7 @@ class VQVAETransformer(VQVAE):
         """
         if self.config.map_of != "healed":
             return super().reconstruct(x)
-        healed = self.heal(x, height=height).healed
-        total = torch.zeros_like(x, dtype=torch.float32)
-        for codes in healed.flatten(1, 2).unbind(1):
-            total += self.decode(codes)[0]
-        return total / healed.shape[1:3].numel() * brain_of(x)
+        return self._mean_healed(self.heal(x, height=height))[0] * brain_of(x)
 
     def anomaly_map(self, x: Tensor, *, height: Tensor | None = None) -> Tensor:
         """Return the map that ``map_of`` names; see this file's head and `Method.anomaly_map`."""
@@ -324,8 +331,10 @@ class VQVAETransformer(VQVAE):
             return self.residual(x, codes) * self._weights(unlikely, x).mean(dim=1, keepdim=True)
         healing = self.heal(x, height=height)
         weights = self._weights(healing.unlikely.flatten(1, 2), x)
+        if self.config.averaged == "images":
+            return self._difference(x, *self._mean_healed(healing)) * weights.mean(dim=1, keepdim=True)
         total = torch.zeros_like(weights[:, :1])
-        for number, codes in enumerate(healing.healed.flatten(1, 2).unbind(1)):
+        for number, codes in enumerate(healing.each):
             total += self.residual(x, codes) * weights[:, number : number + 1]
         return total / weights.shape[1]
 
@@ -381,6 +390,12 @@ class VQVAETransformer(VQVAE):
                 "'prior' again"
             )
         return super().load_state_dict(state_dict, strict=strict, assign=assign)
+
+    def _mean_healed(self, healing: Healing) -> tuple[Tensor, Tensor | None]:
+        """Return the mean over orders and samples of the healed images, and of the errors to expect; see `decode`."""
+        images, scales = zip(*(self.decode(codes) for codes in healing.each), strict=True)
+        mean = torch.stack(images).mean(dim=0)
+        return mean, None if scales[0] is None else torch.stack(scales).mean(dim=0)
 
     def _count(self, likelihood: Tensor) -> None:
         """Count log likelihoods, in nats, in bins from `LEAST` to 0."""

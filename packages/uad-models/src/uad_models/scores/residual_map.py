@@ -10,10 +10,11 @@ from uad_models.method import brain_of
 from uad_models.scores.equalised import equalised
 from uad_models.scores.l1 import l1
 from uad_models.scores.l2 import l2
+from uad_models.scores.perceptual import lpips_map
 from uad_models.scores.signed import signed
 from uad_models.scores.structural import ms_ssim, ssim
 
-Residual = Literal["signed", "l1", "l2", "ssim", "ms_ssim", "equalised"]
+Residual = Literal["signed", "l1", "l2", "ssim", "ms_ssim", "equalised", "lpips"]
 
 RESIDUALS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "signed": signed,
@@ -27,7 +28,9 @@ RESIDUALS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 SCALED = ("signed", "l1", "l2")  # differences of intensity: they can be counted in expected errors
 
 
-def residual_map(x: Tensor, reconstruction: Tensor, residual: Residual, *, scale: Tensor | None = None) -> Tensor:
+def residual_map(
+    x: Tensor, reconstruction: Tensor, residual: Residual, *, scale: Tensor | None = None, network: str = ""
+) -> Tensor:
     """Return the difference between images and their reconstructions as one map, averaged over channels.
 
     Parameters
@@ -35,11 +38,13 @@ def residual_map(x: Tensor, reconstruction: Tensor, residual: Residual, *, scale
     x, reconstruction
         ``(b, c, *s)``; the reconstruction counts inside the brain of ``x``.
     residual
-        One of `RESIDUALS`: ``"signed"`` ``max(x − x̂, 0)``; ``"l1"`` ``|x − x̂|``; ``"l2"`` ``(x − x̂)²``; ``"ssim"``
+        ``"signed"`` ``max(x − x̂, 0)``; ``"l1"`` ``|x − x̂|``; ``"l2"`` ``(x − x̂)²``; ``"ssim"``
         and ``"ms_ssim"``, ``1 −`` the structural similarity in one window and the mean over several; ``"equalised"``,
-        ℓ1 after histogram equalisation.
+        ℓ1 after histogram equalisation; ``"lpips"``, the distance between what a trained network sees.
     scale
         ``(b, c, *s)``, positive: the error to expect at each voxel, by which the difference is divided first.
+    network
+        For ``"lpips"``: file with the network's weights, see `uad_models.networks.vgg_features`.
 
     Returns
     -------
@@ -49,25 +54,30 @@ def residual_map(x: Tensor, reconstruction: Tensor, residual: Residual, *, scale
     Raises
     ------
     InputError
-        A scale with a residual that is no difference of intensities.
+        A scale with a residual that is no difference of intensities; ``"lpips"`` without a network, or as `lpips_map`.
     """
-    check_residual(residual, scaled=scale is not None)
+    check_residual(residual, scaled=scale is not None, network=network)
     brain = brain_of(x)
     x, reconstruction = x.float(), reconstruction.float() * brain
     if scale is not None:
         x, reconstruction = x / scale.float(), reconstruction / scale.float()
-    return RESIDUALS[residual](x, reconstruction).mean(dim=1, keepdim=True) * brain
+    difference = (
+        lpips_map(x, reconstruction, network) if residual == "lpips" else RESIDUALS[residual](x, reconstruction)
+    )
+    return difference.mean(dim=1, keepdim=True) * brain
 
 
-def check_residual(residual: Residual, *, scaled: bool) -> None:
-    """Refuse a residual that cannot be counted in expected errors where these are predicted.
+def check_residual(residual: Residual, *, scaled: bool, network: str) -> None:
+    """Refuse a residual that cannot be counted in expected errors where these are predicted, or that lacks its network.
 
     Parameters
     ----------
     residual
-        One of `RESIDUALS`.
+        As `residual_map`.
     scaled
         Whether the difference is to be divided by the error to expect.
+    network
+        As `residual_map`.
 
     Raises
     ------
@@ -78,4 +88,9 @@ def check_residual(residual: Residual, *, scaled: bool) -> None:
         raise InputError(
             f'residual "{residual}" cannot be divided by a predicted error: set predict_scale to false, or residual to '
             f"one of {', '.join(SCALED)}"
+        )
+    if residual == "lpips" and not network:
+        raise InputError(
+            'residual "lpips" needs the weights of a network that you have: set perceptual_network to their file; none '
+            "are shipped or downloaded"
         )

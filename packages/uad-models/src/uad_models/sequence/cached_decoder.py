@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
-from uad_models.sequence.layers import Layer, Passes, rotary_angles, turned
+from uad_models.sequence.layers import Layer, Passes, rotary_turns, turned
 
 
 class CachedDecoder:
@@ -33,11 +33,10 @@ class CachedDecoder:
     def __init__(self, decoder: Any, layers: list[Layer], passes: Passes, *, length: int) -> None:
         self.layers, self.passes, self.length = layers, passes, length
         self.last_norm, self.heads = gain(decoder.final_norm), decoder.layers[0][1].heads
-        self.turns: tuple[Tensor, Tensor] | None = None
+        self.turns: Tensor | None = None
         if decoder.rotary_pos_emb is not None:
             places = torch.arange(length, device=self.last_norm.device)
-            angles = rotary_angles(places, 2 * len(decoder.rotary_pos_emb.inv_freq))
-            self.turns = angles.cos(), angles.sin()
+            self.turns = rotary_turns(places, 2 * len(decoder.rotary_pos_emb.inv_freq))
         self.cache = torch.empty(0)
 
     def read(self, x: Tensor, at: int | Tensor, *, last: bool = False) -> Tensor:
@@ -84,12 +83,12 @@ class CachedDecoder:
         """Go on with these rows; see `readers.Reader.keep`."""
         self.cache = self.cache[:, :, rows]
 
-    def _turns(self, places: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return cosines and sines of places, ``(n,)`` or ``(r, n)``, for tensors ``(r, a, n, e)``."""
+    def _turns(self, places: Tensor) -> Tensor | None:
+        """Return the turns at places, ``(n,)`` or ``(r, n)``, for tensors ``(r, a, n, e)``."""
         if self.turns is None:
             return None
-        cosine, sine = (each[places] for each in self.turns)
-        return (cosine, sine) if places.ndim == 1 else (cosine.unsqueeze(1), sine.unsqueeze(1))
+        turns = self.turns[places]
+        return turns if places.ndim == 1 else turns.unsqueeze(1)
 
 
 def layers_of(decoder: Any) -> list[Layer]:

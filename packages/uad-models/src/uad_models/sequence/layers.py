@@ -130,7 +130,7 @@ def compiled_passes() -> Passes:
     )
 
 
-def turned(x: Tensor, turns: tuple[Tensor, Tensor] | None) -> Tensor:
+def turned(x: Tensor, turns: Tensor | None) -> Tensor:
     """Turn pairs of entries by rotary angles.
 
     Parameters
@@ -138,7 +138,7 @@ def turned(x: Tensor, turns: tuple[Tensor, Tensor] | None) -> Tensor:
     x
         ``(r, a, n, e)``.
     turns
-        Cosines and sines, each ``(n, e / 2)`` or ``(r, 1, n, e / 2)``; None turns nothing.
+        Of `rotary_turns`, ``(n, e / 2)`` or ``(r, 1, n, e / 2)``; None turns nothing.
 
     Returns
     -------
@@ -147,14 +147,12 @@ def turned(x: Tensor, turns: tuple[Tensor, Tensor] | None) -> Tensor:
     """
     if turns is None:
         return x
-    cosine, sine = turns
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
-    pair = torch.stack([even * cosine - odd * sine, odd * cosine + even * sine], dim=-1)
-    return pair.flatten(-2).to(x.dtype)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 
 
-def rotary_angles(places: Tensor, entries: int) -> Tensor:
-    """Return the angles of rotary positions, Su et al., equation 15.
+def rotary_turns(places: Tensor, entries: int) -> Tensor:
+    """Return the turns of rotary positions, Su et al., equation 15, as complex numbers of length 1.
 
     Parameters
     ----------
@@ -166,10 +164,11 @@ def rotary_angles(places: Tensor, entries: int) -> Tensor:
     Returns
     -------
     Tensor
-        ``(*places, entries / 2)`` float32, in radians.
+        ``(*places, entries / 2)`` complex64.
     """
     steps = torch.arange(0, entries, 2, device=places.device).float() / entries
-    return places.unsqueeze(-1).float() * 10_000.0**-steps
+    angles = places.unsqueeze(-1).float() * 10_000.0**-steps
+    return torch.polar(torch.ones_like(angles), angles)
 
 
 def _project(x: Tensor, norm: Tensor, to_qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:

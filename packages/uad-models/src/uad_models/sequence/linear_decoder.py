@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu, layer_norm, pad
 
-from uad_models.sequence.layers import Layer, Passes, finish, project, rotary_angles, turned
+from uad_models.sequence.layers import Layer, Passes, finish, project, rotary_turns, turned
 
 CHUNK = 64  # tokens
 
@@ -84,7 +84,7 @@ class Features:
     value: Tensor
 
     @classmethod
-    def of(cls, projected: tuple[Tensor, Tensor, Tensor], turns: tuple[Tensor, Tensor] | None) -> Self:
+    def of(cls, projected: tuple[Tensor, Tensor, Tensor], turns: Tensor | None) -> Self:
         """Return the features of what `project` gives."""
         query, key, value = (each.float() for each in projected)
         query, key = elu(query) + 1, elu(key) + 1
@@ -184,12 +184,9 @@ class LinearDecoder(nn.Module):
             x = finish(x, attended, layer)
         return layer_norm(x, x.shape[-1:], self.last_norm)
 
-    def turns(self, places: Tensor, width: int) -> tuple[Tensor, Tensor] | None:
-        """Return cosines and sines for places of the sequence, ``(n,)`` or ``(r, 1, n)``; None without rotary ones."""
-        if not self.rotary:
-            return None
-        angles = rotary_angles(places, width // self.heads)
-        return angles.cos(), angles.sin()
+    def turns(self, places: Tensor, width: int) -> Tensor | None:
+        """Return the turns at places of the sequence, ``(n,)`` or ``(r, 1, n)``; None without rotary ones."""
+        return rotary_turns(places, width // self.heads) if self.rotary else None
 
 
 class SummingDecoder:

@@ -32,6 +32,7 @@ from torch.nn.functional import log_softmax
 
 from uad_models.sequence.linear_decoder import LinearDecoder
 from uad_models.sequence.orderings import ordering
+from uad_models.sequence.readers import reader_of
 
 with warnings.catch_warnings():  # it compiles a function that is not used here in a way that torch gives up
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -121,6 +122,8 @@ class CodePrior(nn.Module):
     def forward(self, sequences: Tensor, which: Tensor, height: Tensor | None = None) -> Tensor:
         """Return the logits of every code at every place, each given the codes before it.
 
+        Without gradients the tokens pass through a `readers.Reader`, which is faster.
+
         Parameters
         ----------
         sequences
@@ -135,7 +138,11 @@ class CodePrior(nn.Module):
         Tensor
             ``(r, n, k)``.
         """
-        return self.to_logits(self.decoder(self.token(self.shifted(sequences)) + self.place(which, height)))
+        read = self.token(self.shifted(sequences)) + self.place(which, height)
+        if torch.is_grad_enabled():
+            return self.to_logits(self.decoder(read))
+        with torch.autocast(read.device.type, enabled=False):  # likelihoods are compared with a threshold
+            return self.to_logits(reader_of(self.decoder, length=read.shape[1]).read(read, 0))
 
     def log_likelihood(self, sequences: Tensor, which: Tensor, height: Tensor | None = None) -> Tensor:
         """Return how likely each code is, given those before it.

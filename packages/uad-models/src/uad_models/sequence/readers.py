@@ -7,12 +7,11 @@ from dataclasses import fields
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from uad_models.sequence.cached_decoder import CachedDecoder, layers_of
 from uad_models.sequence.layers import Layer, Passes, compiled_passes, finish, project
 from uad_models.sequence.linear_decoder import LinearDecoder, SummingDecoder
-from uad_models.sequence.prior import CodePrior
 
 
 class Reader(Protocol):
@@ -59,13 +58,13 @@ class Reader(Protocol):
         ...
 
 
-def reader_of(prior: CodePrior, *, length: int, dtype: torch.dtype = torch.float32, compiled: bool = False) -> Reader:
-    """Return a reader with a prior's weights.
+def reader_of(decoder: nn.Module, *, length: int, dtype: torch.dtype = torch.float32, compiled: bool = False) -> Reader:
+    """Return a reader with a decoder's weights.
 
     Parameters
     ----------
-    prior
-        Of either attention.
+    decoder
+        Of a prior: x-transformers' ``Decoder``, or a `LinearDecoder`.
     length
         Tokens that it is going to read at most.
     dtype
@@ -84,7 +83,6 @@ def reader_of(prior: CodePrior, *, length: int, dtype: torch.dtype = torch.float
         No compiler works here, and one is asked for.
     """
     passes = compiled_passes() if compiled else Passes(project, finish)
-    decoder = prior.decoder
     if isinstance(decoder, LinearDecoder):
         return SummingDecoder(decoder, _in_format(decoder.layers(), dtype), passes)
     return CachedDecoder(decoder, _in_format(layers_of(decoder), dtype), passes, length=length)

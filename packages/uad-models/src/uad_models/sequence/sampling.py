@@ -104,7 +104,7 @@ def resample(
     if not drawn_places:
         return rows.view(uniforms.shape)
     with torch.autocast(sequences.device.type, enabled=False):
-        reader = reader_of(prior, length=drawn_places[-1] + 1, dtype=drawing.dtype, compiled=drawing.compiled)
+        reader = reader_of(prior.decoder, length=drawn_places[-1] + 1, dtype=drawing.dtype, compiled=drawing.compiled)
         places = prior.place(which, height)
         first = drawn_places[0] + 1
         read = prior.token(prior.shifted(sequences[:, :first])) + places[:, :first]
@@ -184,7 +184,7 @@ def resample_unlikely(
     drawn = torch.zeros_like(rows, dtype=torch.bool)
     numbers = uniforms.flatten(0, 1)
     with torch.autocast(sequences.device.type, enabled=False):
-        reader = reader_of(prior, length=n + block, dtype=drawing.dtype, compiled=drawing.compiled)
+        reader = reader_of(prior.decoder, length=n + block, dtype=drawing.dtype, compiled=drawing.compiled)
         places = prior.place(which, height)
         logits = prior.to_logits(reader.read(prior.token(prior.shifted(sequences)) + places, 0))
         below = _unlikely(logits, sequences, threshold) & may_change

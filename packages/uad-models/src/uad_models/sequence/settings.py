@@ -23,7 +23,7 @@ class VQVAETransformerConfig(VQVAEConfig):
     Parameters
     ----------
     in_channels, size, channels, blocks, codes, code_dim, codebook_update, distance, decay, commitment, revive_below, \
-reconstruction_loss, predict_scale, spectral_weight, adversarial_weight, residual
+reconstruction_loss, predict_scale, spectral_weight, adversarial_weight, perceptual_weight, residual, perceptual_network
         See `VQVAEConfig`.
     width, depth, heads
         Of the transformer; ``width`` a multiple of ``2 * heads``.
@@ -50,6 +50,9 @@ reconstruction_loss, predict_scale, spectral_weight, adversarial_weight, residua
     judged_by
         What the likelihood of a code is given: ``"healed"``, the codes before it as far as they were healed, or
         ``"own"`` (the paper), the image's own.
+    averaged
+        What is averaged over samples and orders: the healed ``"images"``, or each one's masked ``"residuals"`` (the
+        paper).
     outside
         What counts of the residual where no code is unlikely, from 0 (the paper) to 1 (as much as where one is).
     map_of
@@ -73,6 +76,7 @@ reconstruction_loss, predict_scale, spectral_weight, adversarial_weight, residua
     compiled: bool = False
     healthy_quantile: float = 0.02
     judged_by: Literal["healed", "own"] = "healed"
+    averaged: Literal["images", "residuals"] = "images"
     outside: float = 0.0
     map_of: Literal["healed", "masked", "residual", "likelihood"] = "healed"
     score_of: Literal["distance", "sequence"] = "distance"
