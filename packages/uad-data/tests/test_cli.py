@@ -2,10 +2,12 @@ import builtins
 import errno
 import os
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from uad_data.cli import main
+from uad_data.cohort import Cohort
 
 
 @pytest.fixture
@@ -46,6 +48,24 @@ def test_index_and_check(pictures, tmp_path, capsys):
     ]
     assert main(["check", str(out)]) == 0
     assert "all 8 scans can be read" in capsys.readouterr().out
+
+
+def test_index_is_told_what_the_data_set_does_not_say(tmp_path, capsys):
+    image = nib.Nifti1Image(np.random.default_rng(0).random((4, 4, 4), np.float32), np.eye(4))
+    for subject in ("01", "02", "03"):
+        folder = tmp_path / f"study/sub-{subject}/anat"
+        folder.mkdir(parents=True)
+        nib.save(image, folder / f"sub-{subject}_T1w.nii.gz")
+    out = tmp_path / "cohort.csv"
+    assert main(["index", "bids", str(tmp_path / "study"), "--out", str(out)]) == 0
+    assert "unknown" in capsys.readouterr().out
+    assert main(["index", "bids", str(tmp_path / "study"), "--pathology", "healthy", "--out", str(out)]) == 0
+    assert "unknown" not in capsys.readouterr().out
+    cohort = Cohort.read(out)
+    assert set(cohort.table["pathology"]) == {"healthy"}
+    lesion = cohort.load(0).lesion
+    assert lesion is not None
+    assert not lesion.any()
 
 
 def test_check_names_every_bad_scan(pictures, tmp_path, capsys):

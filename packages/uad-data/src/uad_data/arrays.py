@@ -227,8 +227,9 @@ class ArrayStore:
             item = "slice" if len(self.spec.size) == 2 else "volume"
             raise InputError(
                 f"split {split!r} has no healthy {item}: of {rows.size} rows, {np.count_nonzero(lesion > 0)} have a "
-                f"lesion and {np.count_nonzero(lesion < 0)} have no annotation. Add healthy scans or widen the slice "
-                f"rule ({self.spec.slices})."
+                f"lesion and {np.count_nonzero(lesion < 0)} have no annotation. Add healthy scans, widen the slice "
+                f"rule ({self.spec.slices}), or where scans without annotation are healthy say so: pathology 'healthy' "
+                "in cohort.csv, 'uad-data index --pathology healthy'."
             )
         return rows[lesion == 0]
 

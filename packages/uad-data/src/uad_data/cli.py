@@ -85,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
         commands,
         "index",
         "find a data set's scans, split them by subject and write cohort.csv",
-        "uad-data index kaggle_3m lgg/kaggle_3m --out lgg.csv",
+        "uad-data index kaggle_3m lgg/kaggle_3m --out lgg.csv\n"
+        "  uad-data index bids study --pathology healthy --out cohort.csv",
     )
     index.add_argument("layout", metavar="LAYOUT", help=f"one of {', '.join(LAYOUTS)}; see 'uad-data list'")
     index.add_argument("folder", type=Path, metavar="DIR", help="folder of the data set (csv: the table itself)")
@@ -98,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
         default=(0.6, 0.15, 0.25),
         metavar=("TRAIN", "VAL", "TEST"),
         help="shares of the subjects (default: 0.6 0.15 0.25)",
+    )
+    index.add_argument(
+        "--pathology",
+        default="unknown",
+        metavar="NAME",
+        help="of the scans of which the data set says nothing: 'healthy' where all of them are, which is what methods "
+        "learn from (default: %(default)s)",
     )
     index.set_defaults(run=_index)
 
@@ -197,7 +205,12 @@ def _phantom(arguments: argparse.Namespace) -> None:
 def _index(arguments: argparse.Namespace) -> None:
     """Index a data set."""
     cohort = index_layout(
-        arguments.layout, arguments.folder, arguments.out, seed=arguments.seed, fractions=arguments.fractions
+        arguments.layout,
+        arguments.folder,
+        arguments.out,
+        seed=arguments.seed,
+        fractions=arguments.fractions,
+        pathology=arguments.pathology,
     )
     _report(cohort, arguments.out)
 

@@ -79,6 +79,7 @@ def index_layout(
     *,
     seed: int = 0,
     fractions: Sequence[float] = (0.6, 0.15, 0.25),
+    pathology: str = "unknown",
 ) -> Cohort:
     """Index a data set, draw its splits by subject and write ``cohort.csv``.
 
@@ -94,6 +95,8 @@ def index_layout(
         Seed of the splits.
     fractions : sequence of three floats
         Shares of training, validation and test subjects.
+    pathology : str
+        Of the scans of which the data set says nothing: ``"healthy"`` where all of them are.
 
     Returns
     -------
@@ -113,6 +116,8 @@ def index_layout(
     layout = LAYOUTS[name]
     if not (root.is_dir() or (layout.takes_file and root.is_file())):
         raise InputError(f"{folder}: expected a folder with the data set, found none at this place; check the path")
-    table = split_by_subject(layout.index(root), fractions=fractions, seed=seed)
+    table = layout.index(root)
+    table["pathology"] = table["pathology"].replace("unknown", pathology)
+    table = split_by_subject(table, fractions=fractions, seed=seed)
     Cohort(table, root).write(out)
     return Cohort.read(out)
