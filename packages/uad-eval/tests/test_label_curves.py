@@ -16,3 +16,14 @@ def test_panels_share_colours_begin_with_none_and_show_bands_and_levels():
     assert [text.get_text() for text in left.texts] == ["*"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["pre", "new", "none", "all"]
     assert png(figure).startswith(b"\x89PNG")
+
+
+def test_a_level_looks_the_same_in_every_panel():
+    table = pd.DataFrame({"x": [1, 4], "value": [0.4, 0.6], "low": [0.3, 0.5], "high": [0.5, 0.7]})
+    both, one = (
+        LabelPanel("AP", {"pre": table}, {"none": 0.2, "all": 0.6}),
+        LabelPanel("Dice", {"pre": table}, {"all": 0.6}),
+    )
+    left, right = label_curves({"a": both, "b": one}).axes
+    none, everything = (line._unscaled_dash_pattern for line in left.lines[1:])
+    assert right.lines[1]._unscaled_dash_pattern == everything != none

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,16 @@ from uad_models.registry import create
 BASES = {"denoising_unet": {"channels": (8, 16), "fold": 2}, "synthetic_unet": {"channels": (8, 16, 16), "fold": 2}}
 
 
-def pair(base, *, channels=1, **images):
+def pair(base, *, channels=1, classes=(), **images):
     torch.manual_seed(1)
     before = create(base, size=(16, 16), **BASES[base])
     network = tuple(f"{k}={'+'.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in BASES[base].items())
     images = {"size": (16, 16), "in_channels": channels, "modalities": ("flair", "t1")[:channels]} | images
-    return before, create("finetune", base=base, network=network, **images)
+    return before, create("finetune", base=base, network=network, classes=classes, **images)
 
 
-@pytest.mark.parametrize("base", BASES)
-def test_every_tensor_is_told_and_all_but_the_head_are_taken_over(base):
-    before, after = pair(base)
+def test_every_tensor_is_told_and_all_but_the_head_are_taken_over():
+    before, after = pair("denoising_unet")
     fresh = {name: tensor.clone() for name, tensor in after.state_dict().items()}
     told = carry_over(after, before.state_dict())
     by_name = {each.name: each for each in told if each.status != "new"}
@@ -32,10 +32,30 @@ def test_every_tensor_is_told_and_all_but_the_head_are_taken_over(base):
         else:
             assert by_name[name].status == "loaded"
             assert torch.equal(tensor, before.state_dict()[name])
-    rest = {name: each.reason for name, each in by_name.items() if name not in fresh}
-    assert set(rest) == ({"slope", "offset"} if base == "synthetic_unet" else set())
-    assert set(rest.values()) <= {"not of the part that maps image to image"}
     assert {each.name for each in told if each.status == "new"} == {name for name in fresh if after.is_head(name)}
+
+
+@pytest.mark.parametrize("classes", [(), ("core=1", "oedema=2", "enhancing=4")])
+def test_the_head_of_a_network_that_finds_lesions_is_kept(classes):
+    """Fine-tuning begins as the calibrated map itself, whatever the classes; the coarse outputs as they were, too."""
+    before, after = pair("synthetic_unet", classes=classes, size=(32, 32))
+    before.config = replace(before.config, mirror=())
+    before.slope.fill_(1.7)
+    before.offset.fill_(0.4)
+    told = carry_over(after, before.state_dict())
+    assert {each.name: each.status for each in told} == {
+        name: "kept" if after.is_head(name) or name in ("slope", "offset") else "loaded" for name in before.state_dict()
+    }
+    assert "; kept 8 tensors" in summary(told)
+    x = torch.rand(2, 1, 32, 32) + 0.1
+    wanted = before.eval().anomaly_map(x)
+    assert wanted.std() > 1e-3
+    assert torch.allclose(after.eval().anomaly_map(x), wanted, atol=1e-6)
+    shares = after.probabilities(x)[:, 1:]
+    assert torch.allclose(shares, shares[:, :1].expand_as(shares))
+    for before_logit, logits in zip(before.train().network(x)[1:], after.train().network(x)[1:], strict=True):
+        found = logits.softmax(dim=1)[:, 1:].sum(dim=1, keepdim=True)
+        assert torch.allclose(found, (1.7 * before_logit + 0.4).sigmoid(), atol=1e-6)
 
 
 def test_what_was_taken_over_computes_the_same_features():

@@ -109,6 +109,26 @@ def test_training_begins_with_the_weights_of_the_run(store, pretrained, tmp_path
             assert torch.allclose(method.state_dict()[name], tensor, atol=1e-9)
 
 
+def test_a_kept_head_competes_with_what_training_makes_of_it(store, tmp_path, monkeypatch):
+    """Weights that already find lesions are validated as step 0, and stay if training only spoils them."""
+    base, loss, validated = tmp_path / "base", Segmenter.loss, []
+    fit("synthetic_unet", store, base, config={"channels": (8, 16), "coarse": 1}, train=PLAIN, progress=False)
+
+    def ever_worse(self, *args, **which):
+        if self.training:
+            return loss(self, *args, **which)
+        validated.append(float(len(validated)))
+        return {"loss": torch.tensor(validated[-1])}
+
+    monkeypatch.setattr(Segmenter, "loss", ever_worse)
+    method = finetune(store, tmp_path / "run", pretrained=base, train=PLAIN, progress=False)
+    before = weights(base)
+    assert all(torch.equal(tensor, before[n]) for n, tensor in method.state_dict().items() if not method.is_head(n))
+    finetune(store, tmp_path / "new", pretrained=base, from_scratch=True, train=PLAIN, progress=False)
+    steps = [[int(row["step"]) for row in history(tmp_path / name)] for name in ("run", "new")]
+    assert steps == [[0, 3, 6], [3, 6]]
+
+
 def test_from_scratch_the_network_is_that_of_the_run_and_its_weights_are_not(store, pretrained, tmp_path):
     still = PLAIN | {"learning_rate": 1e-12}
     scratch = finetune(store, tmp_path / "run", pretrained=pretrained, from_scratch=True, train=still, progress=False)

@@ -102,7 +102,7 @@ def run_training(
     run: Path,
     settings: RunConfig,
     *,
-    start: Callable[[Method], None] | None = None,
+    start: Callable[[Method], bool] | None = None,
     progress: bool = True,
 ) -> Method:
     """Train what the settings say, or resume, or load what is already there.
@@ -116,7 +116,8 @@ def run_training(
     settings
         Everything that decides the outcome.
     start
-        Puts other weights in place of the random ones that a method is made with; the run folder is there by then.
+        Puts other weights in place of the random ones that a method is made with; the run folder is there by then. True
+        where they are to be kept unless training finds better ones: then they are validated first, as step 0.
     progress
         Show a progress bar.
 
@@ -224,7 +225,7 @@ class _Training:
         run: Path,
         settings: RunConfig,
         *,
-        start: Callable[[Method], None] | None,
+        start: Callable[[Method], bool] | None,
         progress: bool,
     ) -> None:
         self.store, self.run, self.settings, self.start, self.show = store, run, settings, start, progress
@@ -249,8 +250,7 @@ class _Training:
         self.started = time.monotonic() - self.at.seconds
         if self.fabric.is_global_zero:
             self._open_run()
-        if self.start:
-            self.start(self.method)
+        self.in_the_running = bool(self.start and self.start(self.method))
         if self.method.trained:
             self._train()
         self.method.cpu().eval()
@@ -322,6 +322,8 @@ class _Training:
         quiet = not (self.show and self.fabric.is_global_zero)
         total, spent = None if config.minutes else config.steps, self._spent()
         with tqdm(total=total, initial=at.step, desc=title, unit="step", disable=quiet) as bar:
+            if self.in_the_running and not at.step:
+                self._validate(stage, spent=0.0)
             # A run that resumes when its time is over may have no weights to keep yet: it takes one step more.
             while not (self._over(spent) and stage.best) and not (config.patience and at.waited >= config.patience):
                 now = min(spent, _LAST_MOMENT)
@@ -349,7 +351,8 @@ class _Training:
         """Validate, write it down, keep the weights if they are the best so far; return the validation loss."""
         at, config = self.at, self.config
         since = (at.step - 1) % config.validate_every + 1
-        losses = {f"train_{name}": value for name, value in stage.train_losses(since).items()}
+        seen = stage.train_losses(since) if at.step else {}
+        losses = {f"train_{name}": value for name, value in seen.items()}
         losses |= {f"val_{name}": value for name, value in stage.validate().items()}
         if not all(math.isfinite(value) for value in losses.values()):
             raise InputError(
@@ -364,7 +367,7 @@ class _Training:
             at.waited += 1
         at.history += 1
         if self.fabric.is_global_zero:
-            numbers = losses | {"learning_rate": stage.learning_rate_at(at.step - 1, spent=spent)}
+            numbers = losses | {"learning_rate": stage.learning_rate_at(max(at.step - 1, 0), spent=spent)}
             seconds = round(time.monotonic() - self.started, 3)
             self.history.add({"stage": stage.name, "step": at.step, **numbers, "seconds": seconds})
             self.fabric.log_dict(numbers, step=self._steps_done())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -51,6 +52,8 @@ def label_curves(panels: Mapping[str, LabelPanel]) -> Figure:
         figure = Picture(figsize=(4.3 * len(panels) + 0.4, 4.2), layout="constrained")
         names = list(dict.fromkeys(name for panel in panels.values() for name in panel.curves))
         lines = method_lines(names)
+        levels = dict.fromkeys(name for panel in panels.values() for name in panel.levels)
+        styles = dict(zip(levels, cycle(_LEVELS), strict=False))
         found = {}
         for axis, (title, panel) in zip(
             figure.subplots(1, len(panels), squeeze=False).ravel(), panels.items(), strict=True
@@ -59,8 +62,8 @@ def label_curves(panels: Mapping[str, LabelPanel]) -> Figure:
                 colour, line = lines[name]
                 axis.fill_between(table["x"], table["low"], table["high"], color=colour, alpha=0.18, linewidth=0)
                 (found[name],) = axis.plot(table["x"], table["value"], color=colour, linestyle=line, marker="o")
-            for style, (name, level) in zip(_LEVELS, panel.levels.items(), strict=False):
-                found[name] = axis.axhline(level, color=NEUTRAL, linestyle=style)
+            for name, level in panel.levels.items():
+                found[name] = axis.axhline(level, color=NEUTRAL, linestyle=styles[name])
             ticks = np.unique(np.concatenate([table["x"] for table in panel.curves.values()]))
             axis.set_xscale("symlog", base=2, linthresh=1)
             axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])

@@ -1,9 +1,10 @@
 """Weights of a pre-trained method in the network that is to be fine-tuned: by name, with a reason for each."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pandas as pd
 import torch
@@ -13,6 +14,9 @@ from uad_data.errors import InputError
 from uad_models.checkpoint import replacing
 from uad_models.labelled.segmenter import Segmenter
 
+Status = Literal["loaded", "kept", "skipped", "new"]
+
+_CALIBRATION = ("slope", "offset")  # of what `Method.finds_lesions`
 _INPUT = ("network.stem.weight", "network.down.0.0.weight")  # of `ResidualUNet` and `UNet`: what sees the sequences
 
 
@@ -27,20 +31,21 @@ class Carried:
     numbers
         How many it holds.
     status
-        ``"loaded"``; ``"skipped"``, there before and not taken; ``"new"``, begins at random or by rule.
+        ``"loaded"``; ``"kept"``, as part of a head of another shape; ``"skipped"``, there before and not taken;
+        ``"new"``, begins at random or by rule.
     reason
         Why; empty for what was loaded.
     """
 
     name: str
     numbers: int
-    status: Literal["loaded", "skipped", "new"]
+    status: Status
     reason: str = ""
 
 
 @torch.no_grad()
 def carry_over(method: Segmenter, weights: Mapping[str, Tensor]) -> list[Carried]:
-    """Put pre-trained weights into a network, all but its head.
+    """Put pre-trained weights into a network; its head only where the pre-trained one finds lesions already.
 
     Parameters
     ----------
@@ -68,9 +73,13 @@ def carry_over(method: Segmenter, weights: Mapping[str, Tensor]) -> list[Carried
             f"missing, the first is {missing[0]}; give a run of that method"
         )
     told: list[Carried] = []
+    head = _lesion_head(method, weights)
     for name, tensor in weights.items():
         reason = ""
-        if name not in own:
+        status: Status = "skipped"
+        if name in head or (head and name in _CALIBRATION):
+            reason, status = "the logit of a lesion, as calibrated, is where each class begins", "kept"
+        elif name not in own:
             reason = "not of the part that maps image to image"
         elif method.is_head(name):
             reason = "the head is made anew for the classes"
@@ -81,15 +90,35 @@ def carry_over(method: Segmenter, weights: Mapping[str, Tensor]) -> list[Carried
                     f"these weights are of a '{method.config.base}' of other widths or dimensions: {name} has shape "
                     f"{tuple(tensor.shape)}, expected {tuple(own[name].shape)}; keep the settings of that run"
                 )
-        told.append(Carried(name, tensor.numel(), "skipped" if reason else "loaded", reason))
-    loaded = {each.name for each in told if each.status == "loaded"}
+        told.append(Carried(name, tensor.numel(), status if reason else "loaded", reason))
+    taken = {each.name: weights[each.name] for each in told if each.status == "loaded"} | head
     for name in own:
-        if name not in loaded:
+        if name not in taken:
             reason = "head" if method.is_head(name) else "other sequences than before"
             told.append(Carried(name, own[name].numel(), "new", reason))
-    for name in loaded:
-        own[name].copy_(weights[name])
+    for name, tensor in taken.items():
+        own[name].copy_(tensor)
     return told
+
+
+def _lesion_head(method: Segmenter, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Make the head whose probability of any lesion is that of the pre-trained one; empty if that one finds none.
+
+    With the logit ``z`` of a lesion, the logits are 0 for the background and ``z - log k`` for each of ``k`` classes.
+    """
+    cls, _ = method.config.base_config
+    if not cls.finds_lesions:
+        return {}
+    slope, offset = (weights[name] for name in _CALIBRATION)
+    classes = len(method.config.class_names)
+    head = {}
+    for name in filter(method.is_head, method.state_dict()):
+        cell = 1 if ".coarse." in name else method.fold ** len(method.config.size)
+        logit = slope * weights[name][:cell]
+        if name.endswith(".bias"):
+            logit = logit + offset - math.log(classes)
+        head[name] = torch.cat([torch.zeros_like(logit), *[logit] * classes])
+    return head
 
 
 def write_report(told: Sequence[Carried], path: Path) -> None:
@@ -138,11 +167,12 @@ def summary(told: Sequence[Carried]) -> str:
         Such as ``"loaded 30 tensors (70 368 numbers); skipped 2: the head is made anew for the classes; ..."``.
     """
     parts = []
-    for status in ("loaded", "skipped", "new"):
+    for status in get_args(Status):
         found = [each for each in told if each.status == status]
         reasons = sorted({each.reason for each in found} - {""})
         numbers = f"{sum(each.numbers for each in found):,}".replace(",", " ")
-        parts.append(
-            f"{status} {len(found)} tensors ({numbers} numbers)" + (f": {', '.join(reasons)}" if reasons else "")
-        )
+        if found:
+            parts.append(
+                f"{status} {len(found)} tensors ({numbers} numbers)" + (f": {', '.join(reasons)}" if reasons else "")
+            )
     return "; ".join(parts)

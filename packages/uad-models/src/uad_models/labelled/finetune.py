@@ -56,7 +56,8 @@ def finetune(
         The run folder, as `uad_models.fit` makes it; ``carried_over.csv`` says which weights were taken over and why
         others were not. `uad_models.load_run` and ``uad-models predict`` take it as any other.
     pretrained
-        The folder of a finished run of the base; None trains from scratch.
+        The folder of a finished run of the base; None trains from scratch. Where that base finds lesions already
+        (``synthetic_unet``) its head is kept, and its weights stay if no validation after them is better.
     from_scratch
         Take the network of that run and not its weights: what fine-tuning is to be compared with.
     base
@@ -119,11 +120,13 @@ def finetune(
         },
     )
 
-    def start(method: Method) -> None:
-        """Put the pre-trained weights in and say which."""
-        if weights and isinstance(method, Segmenter):
-            told = carry_over(method, load_run(weights)[0].state_dict())
-            write_report(told, Path(run) / CARRIED_OVER)
+    def start(method: Method) -> bool:
+        """Put the pre-trained weights in and say which; whether their head, too."""
+        if not (weights and isinstance(method, Segmenter)):
+            return False
+        told = carry_over(method, load_run(weights)[0].state_dict())
+        write_report(told, Path(run) / CARRIED_OVER)
+        return any(each.status == "kept" for each in told)
 
     return cast(Segmenter, run_training(view, Path(run), settings, start=start, progress=progress))
 

@@ -1,4 +1,4 @@
-"""Segmenter: the network of an anomaly detection method with a new head, trained on labelled lesions.
+"""Segmenter: the network of an anomaly detection method, trained on labelled lesions.
 
 Papers: Holzschuh et al., "Combining anomaly detection and supervised learning for medical image segmentation", MIDL
 2023: a denoising U-Net is fine-tuned with soft Dice and cross-entropy on a few labelled scans, for one class (lesion)
@@ -7,8 +7,10 @@ and for several; the model with the lowest validation loss is kept. Isensee et a
 Howard, Ruder, "Universal language model fine-tuning for text classification", 2018 (https://arxiv.org/abs/1801.06146),
 section 3.2: a learning rate for each layer.
 
-Deviations: the paper names neither optimiser nor schedule; here they are the trainer's, AdamW with a cosine. The new
-head begins by expecting background (Lin et al., "Focal loss", 2017, 4.1). A lesion outside the brain mask is not seen.
+Deviations: the paper names neither optimiser nor schedule; here they are the trainer's, AdamW with a cosine. A new head
+begins by expecting background (Lin et al., "Focal loss", 2017, 4.1). The head of a base that finds lesions already
+(`Method.finds_lesions`) is not replaced but kept, see `uad_models.labelled.carry_over`. A lesion outside the brain mask
+is not seen.
 
 Axes: ``b`` batch, ``c`` channels, ``k`` background and classes, ``*s`` space.
 """
@@ -241,7 +243,7 @@ class Segmenter(Method):
 
     @staticmethod
     def is_head(name: str) -> bool:
-        """Whether a parameter, by its name, is of the new head."""
+        """Whether a parameter, by its name, is of the head."""
         return name.startswith(tuple(f"network.{part}." for part in _HEAD))
 
     @staticmethod
