@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -17,6 +18,7 @@ from uad_eval.experiment import Experiment, ExperimentSettings, MethodSpec, grid
 from uad_eval.experiment.processes import run_each
 
 METHODS = ("intensity", "ae:steps=4,latent_dim=4,validate_every=2")
+ENSEMBLE = "ensemble:members=ae:latent_dim=4+vae:latent_dim=4,steps=4,validate_every=2"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,6 +82,31 @@ def test_the_longest_training_begins_first(alone: Experiment, tmp_path: Path, mo
     found = run_experiment(replace(alone.settings, output=tmp_path, processes=2, methods=methods), progress=False)
     assert begun == [longer, METHODS[1], METHODS[0]]
     assert [str(cell.spec) for cell in found.cells] == [*METHODS, longer]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_ensemble_waits_for_a_cell_that_trains_its_member(alone: Experiment, tmp_path: Path, processes: int) -> None:
+    spec = MethodSpec.parse(ENSEMBLE)
+
+    def run(*methods: MethodSpec, output: str) -> tuple[pd.DataFrame, list[str]]:
+        asked = replace(alone.settings, output=tmp_path / output, methods=methods, processes=processes)
+        found = run_experiment(asked, progress=False)
+        last = found.cells[methods.index(spec)]
+        results = figures(found)
+        stages = pd.read_csv(last.folds[0].run / "history.csv")["stage"].unique()
+        return results[results["method"] == str(spec)].reset_index(drop=True), list(stages)
+
+    whole, stages = run(spec, output="whole")
+    assert stages == ["1_ae_fit", "2_vae_fit"]
+    taken, stages = run(spec, *alone.settings.methods, output="taken")
+    assert stages == ["2_vae_fit"]
+    pd.testing.assert_frame_equal(taken, whole)
+
+
+def test_jobs_wait_for_those_that_they_come_after() -> None:
+    # Of functions that every process finds; the second job would be done long before the first.
+    ended = [place for place, _ in run_each(time.sleep, [0.5, 0.0, 0.0], after={1: [0], 2: [1]}, processes=3)]
+    assert ended == [0, 1, 2]
 
 
 def test_a_dask_cluster_makes_the_same_table(alone: Experiment, tmp_path: Path) -> None:

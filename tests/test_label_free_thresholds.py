@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from uad_data import ArraySpec, ArrayStore, Cohort, build_arrays
-from uad_eval.experiment import ExperimentSettings, MethodSpec
+from uad_eval.experiment import ExperimentSettings, MethodSpec, made_up_lesions
 from uad_eval.experiment.folds import Fold, fold_stores, with_voxel_ml
 from uad_eval.experiment.judge import fitted_pipelines
 from uad_eval.experiment.made_up_lesions import held_out_mix, with_made_up_lesions
@@ -80,6 +80,18 @@ def test_made_up_lesions_are_in_healthy_brains_and_the_same_every_time(store: Ar
     # A change too faint to be called a lesion may be left in an image that has none; some have no change at all.
     assert change[spotless & first.brain.any(axis=(1, 2))].mean() < 0.02 * change[lesion].mean()
     assert (change.max(axis=(1, 2)) == 0).sum() >= 2
+
+
+def test_made_up_lesions_in_no_more_rows_than_a_threshold_needs(
+    store: ArrayStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(made_up_lesions, "_MOST_ROWS", 3)
+    rows = store.healthy_rows("val")
+    mix = held_out_mix(create("intensity", in_channels=1, size=(32, 32)), ("flair",))
+    made = with_made_up_lesions(store, rows, mix=mix)
+    drawn = np.random.default_rng(0).permutation(rows)[:3]
+    assert (len(made), made.image.shape[0], made.lesion.shape[0]) == (3, 3, 3)
+    assert list(made.index["slice"]) == list(store.index["slice"].iloc[drawn])
 
 
 def test_a_method_meets_the_kinds_it_was_not_trained_on() -> None:

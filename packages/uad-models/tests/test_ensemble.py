@@ -1,14 +1,21 @@
 """The ensemble beyond the contract: whose stage is whose, what healthy brains set, what is refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from uad_data.errors import InputError
 from uad_models.methods.ensemble import EnsembleConfig
-from uad_models.registry import create
+from uad_models.overrides import parse_overrides
+from uad_models.registry import create, method_class
+from uad_models.run_folder import training_seconds
+from uad_models.train_config import TrainConfig
 from uad_models.training import fit
+from uad_models.training_stage import Stage
 
 SMALL_AE = "ae:channels=8+8;latent_dim=4"
+SMALL_UNET = "synthetic_unet:channels=8+8;coarse=0;fold=1"
 SIGNED = f"{SMALL_AE};residual=signed"
 
 
@@ -74,10 +81,53 @@ def test_a_member_whose_preset_does_not_augment_sees_images_as_they_are(store, t
     train = {"steps": 2, "batch_size": 8, "validate_every": 2, "augmentation": "nnunet"}
     fit("ensemble", store, tmp_path / "plain", config={"members": (SMALL_AE, SIGNED)}, train=train, progress=False)
     assert not augmented
-    members = ("synthetic_unet:channels=8+8;coarse=0;fold=1", SMALL_AE)
-    method = fit("ensemble", store, tmp_path / "both", config={"members": members}, train=train, progress=False)
-    assert method.unaugmented == ("2_ae_fit",)
+    members = (SMALL_UNET, SMALL_AE)
+    fit("ensemble", store, tmp_path / "both", config={"members": members}, train=train, progress=False)
     assert sum(augmented) == 2 * 8
+
+
+def test_a_member_is_trained_as_its_own_preset_says_unless_told_otherwise() -> None:
+    method = create("ensemble", size=(16, 16), members=(SMALL_UNET, SMALL_AE))
+    usual = TrainConfig.from_dict(method.presets["quick"].train)
+    for stage, member in zip(method.stages, method.members, strict=True):
+        own = TrainConfig.from_dict(member.presets["quick"].train)
+        assert method.train_config(stage, usual) == own
+        assert method.train_config(stage, replace(usual, steps=7)) == replace(own, steps=7)
+
+
+@pytest.mark.parametrize("members", [(SMALL_UNET, SMALL_AE), (SMALL_AE, SMALL_AE, "multitask:channels=8+8")])
+def test_members_trained_alone_are_taken_and_change_nothing(store, tmp_path, monkeypatch, members) -> None:
+    config, train = {"members": members}, {"steps": 4, "batch_size": 8, "validate_every": 2, "augmentation": "none"}
+    here = fit("ensemble", store, tmp_path / "here", config=config, train=train, progress=False)
+    runs = [tmp_path / "not_there"]
+    for place, member in enumerate(members[:2]):
+        name, _, text = member.partition(":")
+        own = parse_overrides(text.split(";"), {"config": method_class(name).Config}, flags={})["config"]
+        seed = members[:place].count(member)
+        fit(name, store, tmp_path / str(place), config=own, train=train, seed=seed, progress=False)
+        runs.append(tmp_path / str(place))
+    steps: list[str] = []
+    step = Stage.step
+    monkeypatch.setattr(Stage, "step", lambda self, *a, **k: (steps.append(self.name), step(self, *a, **k))[1])
+    taken = fit("ensemble", store, tmp_path / "taken", config=config, train=train, trained=runs, progress=False)
+    assert not {*taken.stages[:2]} & {*steps}
+    assert all(torch.equal(value, taken.state_dict()[name]) for name, value in here.state_dict().items())
+    assert training_seconds(tmp_path / "taken") > sum(training_seconds(run) for run in runs[1:])
+    others = {"seed": 1}, {"train": train | {"steps": 3}}, {"config": {"members": (SIGNED, SIGNED)}}
+    for number, other in enumerate(others):
+        steps.clear()
+        asked = {"config": config, "train": train, "trained": runs} | other
+        fit("ensemble", store, tmp_path / f"other{number}", **asked, progress=False)
+        assert steps
+
+
+def test_the_same_member_again_has_the_next_seed(store, tmp_path) -> None:
+    train = {"steps": 2, "batch_size": 8}
+    both = fit("ensemble", store, tmp_path / "e", config={"members": (SMALL_AE,) * 2}, train=train, progress=False)
+    small = {"channels": (8, 8), "latent_dim": 4}
+    for seed, member in enumerate(both.members):
+        alone = fit("ae", store, tmp_path / str(seed), seed=seed, config=small, train=train, progress=False)
+        assert all(torch.equal(value, member.state_dict()[name]) for name, value in alone.state_dict().items())
 
 
 def test_a_member_is_told_what_it_asks_for_and_extracts_for_its_own_stage() -> None:

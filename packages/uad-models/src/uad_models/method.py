@@ -8,12 +8,15 @@ import difflib
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
 from uad_data.errors import InputError
+
+if TYPE_CHECKING:
+    from uad_models.train_config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -134,8 +137,6 @@ class Method(nn.Module):
         Preset name to settings; there is always ``"quick"``.
     any_size
         True for a method that takes images of other sizes than its config's, and so can be trained on patches.
-    unaugmented
-        The stages that train on images as they are, whatever the training's settings say of augmentation.
     extracted
         The stages that train on what `extract` makes of images, once, in the place of the images.
     shared
@@ -152,7 +153,6 @@ class Method(nn.Module):
     Config: ClassVar[type[MethodConfig]] = MethodConfig
     trained: ClassVar[bool] = True
     stages: ClassVar[tuple[str, ...]] = ("fit",)
-    unaugmented: tuple[str, ...] = ()
     extracted: ClassVar[tuple[str, ...]] = ()
     shared: ClassVar[tuple[str, ...]] = ("reconstruct", "anomaly_map")
     presets: ClassVar[dict[str, Preset]] = {"quick": Preset()}
@@ -206,6 +206,42 @@ class Method(nn.Module):
             ``"loss"``, a scalar to minimise, and any other scalars worth logging.
         """
         raise NotImplementedError(f"{self.name} has no loss")
+
+    def origin(self, stage: str) -> tuple["Method", str, int]:
+        """Return whose stage it is, of methods made of others: what is random in it is as if that one were alone.
+
+        Parameters
+        ----------
+        stage
+            One of ``stages``.
+
+        Returns
+        -------
+        method : Method
+            This one, or a method in it.
+        stage : str
+            The stage's name there.
+        turn : int
+            What is added to the seed: how often the same method came before.
+        """
+        return self, stage, 0
+
+    def train_config(self, stage: str, train: "TrainConfig") -> "TrainConfig":
+        """Return how a stage is trained, of methods made of others: each may have settings of its own.
+
+        Parameters
+        ----------
+        stage
+            One of ``stages``.
+        train
+            Of the whole training.
+
+        Returns
+        -------
+        TrainConfig
+            Of the stage.
+        """
+        return train
 
     def extract(self, batch: dict[str, Tensor], *, stage: str) -> dict[str, Tensor]:
         """Return what a stage named in ``extracted`` needs of a batch, and that its training does not change.

@@ -42,6 +42,7 @@ _ABSENT: dict[str, Any] = {
     "train.minutes": 0.0,
     "train.plateau_factor": 0.1,
     "train.plateau_patience": 5,
+    "train.validation_rows": 0,
 }
 
 
@@ -247,6 +248,22 @@ def load_run(run: str | Path) -> tuple[Method, RunConfig]:
         reason = " ".join(str(error).split())
         raise InputError(f"{run / MODEL} does not fit the settings in {run / CONFIG}: {reason}") from error
     return method.eval(), config
+
+
+def training_seconds(run: Path) -> float:
+    """Return how long a finished run was trained, over all sessions.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+
+    Returns
+    -------
+    float
+        Seconds; of an ensemble with those of members that were trained alone.
+    """
+    return float(json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))["seconds"])
 
 
 def finish_run(run: Path, config: RunConfig, method: Method, *, seconds: float, device: torch.device) -> None:

@@ -45,6 +45,9 @@ class TrainConfig:
         Decay per step of a moving average of the weights, which is then what is validated and kept; 0 keeps none.
     validate_every
         Steps between validations on healthy images.
+    validation_rows
+        How many healthy validation images weights are chosen by, evenly spread over all there are; 0 takes all. A
+        method that learns from labels takes all.
     patience
         Validations without a lower loss after which a stage ends; 0 never ends it early.
     checkpoint_every
@@ -84,6 +87,7 @@ class TrainConfig:
     gradient_clip: float = 1.0
     ema_decay: float = 0.0
     validate_every: int = 100
+    validation_rows: int = 256
     patience: int = 0
     checkpoint_every: int = 100
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -99,7 +103,8 @@ class TrainConfig:
             check_field(each.name, getattr(self, each.name), hints[each.name])
         for name in ("steps", "batch_size", "accumulate", "validate_every", "checkpoint_every", "devices"):
             self._check(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("weight_decay", "warmup_steps", "gradient_clip", "patience", "plateau_patience", "workers"):
+        least_0 = "weight_decay", "warmup_steps", "gradient_clip", "patience", "plateau_patience", "workers"
+        for name in (*least_0, "validation_rows"):
             self._check(name, getattr(self, name) >= 0, "at least 0")
         self._check("minutes", 0 <= self.minutes < math.inf, "0 for none, or a number above it")
         self._check("learning_rate", self.learning_rate > 0, "above 0")

@@ -12,7 +12,7 @@ and resumed gives, on a CPU and with the same number of threads, the same bits a
 import errno
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -32,6 +32,7 @@ from uad_models.patches import check_patch
 from uad_models.registry import create, method_class
 from uad_models.run_folder import CHECKPOINT, CONFIG, HISTORY, History, RunConfig, finish_run, load_run
 from uad_models.train_config import TrainConfig
+from uad_models.trained_member import take_trained
 from uad_models.training_stage import Loss, Stage, rows_of
 
 
@@ -44,6 +45,7 @@ def fit(
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
     train: Mapping[str, Any] | None = None,
+    trained: Sequence[Path] = (),
     progress: bool = True,
 ) -> Method:
     """Train a method on the healthy rows of a store, or resume, or load what is already there.
@@ -63,6 +65,9 @@ def fit(
         At least 0; fixes weights, batches and noise.
     config, train
         Settings of the method and of `TrainConfig` that replace the preset's.
+    trained
+        Run folders: a member of an ensemble whose training is one of these, in everything that decides it, is taken
+        from there. The outcome is the same.
     progress
         Show a progress bar.
 
@@ -82,19 +87,19 @@ def fit(
     With ``train={"devices": 2}`` or more, Fabric starts the calling script once more per further device.
     """
     method_config, train_config = resolve(method, store.spec, preset=preset, seed=seed, config=config, train=train)
-    trained = method_class(method).trained
+    learns = method_class(method).trained
     settings = RunConfig(
         method=method,
         config=method_config.to_dict(),
         train=asdict(train_config),
         arrays=store.spec.to_dict(),
         digest=store.digest,
-        rows={split: len(store.healthy_rows(split)) for split in ("train", "val")} if trained else {},
+        rows={split: len(store.healthy_rows(split)) for split in ("train", "val")} if learns else {},
         preset=preset,
         seed=seed,
         recipe=store.recipe,
     )
-    return run_training(store, Path(run), settings, progress=progress)
+    return run_training(store, Path(run), settings, trained=trained, progress=progress)
 
 
 def run_training(
@@ -103,6 +108,7 @@ def run_training(
     settings: RunConfig,
     *,
     start: Callable[[Method], bool] | None = None,
+    trained: Sequence[Path] = (),
     progress: bool = True,
 ) -> Method:
     """Train what the settings say, or resume, or load what is already there.
@@ -118,8 +124,8 @@ def run_training(
     start
         Puts other weights in place of the random ones that a method is made with; the run folder is there by then. True
         where they are to be kept unless training finds better ones: then they are validated first, as step 0.
-    progress
-        Show a progress bar.
+    trained, progress
+        As `fit`.
 
     Returns
     -------
@@ -136,7 +142,7 @@ def run_training(
         settings.check_same(earlier, run)
         if earlier.status == "finished":
             return load_run(run)[0]
-    training = _Training(store, run, settings, start=start, progress=progress)
+    training = _Training(store, run, settings, start=start, trained=trained, progress=progress)
     on_gpu = training.fabric.device.type == "cuda"
     try:
         with torch.random.fork_rng(devices=[training.fabric.device] if on_gpu else []):
@@ -226,9 +232,11 @@ class _Training:
         settings: RunConfig,
         *,
         start: Callable[[Method], bool] | None,
+        trained: Sequence[Path],
         progress: bool,
     ) -> None:
         self.store, self.run, self.settings, self.start, self.show = store, run, settings, start, progress
+        self.trained = trained
         self.config = TrainConfig(**settings.train)
         self.saved, state = self._load() if (run / CHECKPOINT).is_file() else ({}, {})
         self.at = _Progress(**state.get("progress", {}))
@@ -276,24 +284,33 @@ class _Training:
         for index, name in enumerate(self.method.stages):
             if index < self.at.stage:
                 continue
+            if not self.at.step and (seconds := take_trained(self.method, name, self.settings, self.trained)):
+                self.started -= seconds
+                self._end_stage(index)
+                continue
+            origin, own, turn = self.method.origin(name)
             stage = Stage(
                 name,
-                index,
+                origin.stages.index(own),
                 loss=loss,
                 fabric=self.fabric,
                 store=self.store,
-                config=self.config,
-                seed=self.settings.seed,
+                config=self.method.train_config(name, self.config),
+                seed=self.settings.seed + turn,
                 losses=self.at.losses,
             )
             with closing(stage):
                 self._train_stage(stage)
             self.method.load_state_dict(stage.best)
-            self.at = _Progress(stage=index + 1, history=self.at.history)
-            self._save(prefixed("model", self.method.state_dict()))
+            self._end_stage(index)
         self._calibrate()
         for logger in self.fabric.loggers:
             logger.finalize("success")
+
+    def _end_stage(self, index: int) -> None:
+        """Go on to the next stage, with the weights as they are."""
+        self.at = _Progress(stage=index + 1, history=self.at.history)
+        self._save(prefixed("model", self.method.state_dict()))
 
     @torch.no_grad()
     def _calibrate(self) -> None:
@@ -314,7 +331,7 @@ class _Training:
 
     def _train_stage(self, stage: Stage) -> None:
         """Train one stage to its last step or minute, or until its validation loss has stopped falling."""
-        at, config = self.at, self.config
+        at, config = self.at, stage.config
         if at.step:
             stage.restore(self.saved)
         self.method.train()
@@ -325,20 +342,20 @@ class _Training:
             if self.in_the_running and not at.step:
                 self._validate(stage, spent=0.0)
             # A run that resumes when its time is over may have no weights to keep yet: it takes one step more.
-            while not (self._over(spent) and stage.best) and not (config.patience and at.waited >= config.patience):
+            while not (self._over(stage, spent) and stage.best) and not 0 < config.patience <= at.waited:
                 now = min(spent, _LAST_MOMENT)
                 stage.step(at.step, spent=now)
                 at.step += 1
                 bar.update()
                 spent = self._spent()
-                if at.step % config.validate_every == 0 or self._over(spent):
+                if at.step % config.validate_every == 0 or self._over(stage, spent):
                     bar.set_postfix(val_loss=f"{self._validate(stage, spent=now):.4g}", best=f"{at.best:.4g}")
                 if at.step % config.checkpoint_every == 0:
                     self._save(stage.tensors())
 
-    def _over(self, spent: float) -> bool:
-        """Tell whether the present stage has had its steps, or its share of the minutes."""
-        return spent >= 1 if self.config.minutes else self.at.step >= self.config.steps
+    def _over(self, stage: Stage, spent: float) -> bool:
+        """Tell whether a stage has had its steps, or its share of the minutes."""
+        return spent >= 1 if self.config.minutes else self.at.step >= stage.config.steps
 
     def _spent(self) -> float:
         """Give the share of the present stage's minutes that is over, as the first rank's clock has it; else 0."""
@@ -349,7 +366,7 @@ class _Training:
 
     def _validate(self, stage: Stage, *, spent: float) -> float:
         """Validate, write it down, keep the weights if they are the best so far; return the validation loss."""
-        at, config = self.at, self.config
+        at, config = self.at, stage.config
         since = (at.step - 1) % config.validate_every + 1
         seen = stage.train_losses(since) if at.step else {}
         losses = {f"train_{name}": value for name, value in seen.items()}

@@ -60,7 +60,7 @@ class Stage:
     Parameters
     ----------
     name, index
-        The stage and its place among the method's stages.
+        The stage, and its place among the stages of the method whose it is, see `Method.origin`.
     loss
         What ``fabric.setup`` made of `Loss`.
     fabric
@@ -70,7 +70,7 @@ class Stage:
     config
         How to train.
     seed
-        Of the run.
+        Of the run, or of a member.
     losses
         Validation losses that the stage has had before it was interrupted.
 
@@ -107,13 +107,13 @@ class Stage:
         self._sums: dict[str, Tensor] = {}
         self._streams = (seed, index)
         self._generator = torch.Generator(fabric.device)
-        self._val: Feeder | Extracted = self._feeder(store, "val")
+        self._val: Feeder | Extracted = self._feeder(store, self._spread(rows_of(self.method, store, "val")))
         # Groups take turns on the same batches.
         keep = config.accumulate if len(self.optimisers) > 1 else 0
         self._train: Feeder | Extracted = self._feeder(
             store,
-            "train",
-            augmentation="none" if name in self.method.unaugmented else config.augmentation,
+            rows_of(self.method, store, "train"),
+            augmentation=config.augmentation,
             workers=config.workers,
             keep=keep,
         )
@@ -261,11 +261,16 @@ class Stage:
         groups = [{"params": each, "factor": factor} for factor, each in alike.items()]
         return AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
 
-    def _feeder(self, store: ArrayStore, split: str, **training: Any) -> Feeder:
-        """Batches of the rows of a split that the method may see."""
+    def _spread(self, rows: np.ndarray) -> np.ndarray:
+        """Take some of the validation rows, evenly spread, or all."""
+        most = 0 if self.method.labelled else self.config.validation_rows
+        return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)] if 0 < most < len(rows) else rows
+
+    def _feeder(self, store: ArrayStore, rows: np.ndarray, **training: Any) -> Feeder:
+        """Batches of some rows."""
         return Feeder(
             store,
-            rows_of(self.method, store, split),
+            rows,
             batch_size=self.config.batch_size,
             seed=_stream(*self._streams),
             rank=self.fabric.global_rank,

@@ -11,7 +11,7 @@ from uad_eval.experiment.training import resolved
 from uad_models import Method, TrainConfig
 from uad_postproc.pipelines import pipeline
 
-_FORMAT = 3
+_FORMAT = 4
 _PACKAGES = ("uad-data", "uad-models", "uad-postproc", "uad-eval", "torch")
 _WHERE = ("accelerator", "devices", "workers")  # no part of what is computed
 _MIXES = ("trained_mix", "held_out_mix")

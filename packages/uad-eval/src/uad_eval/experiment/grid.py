@@ -216,10 +216,11 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
     images = ArraySpec(
         size=settings.size, modalities=settings.modalities, slices=settings.slices, scaling=settings.scaling
     )
-    steps = {}
+    steps, members = {}, {}
     for spec in settings.methods:  # what is wrong is told now, not when the methods before it are trained
         method, train = resolved(spec, images, settings, seed=min(settings.seeds))
         steps[str(spec)] = len(method.stages) * train.steps if method.trained else 0
+        members[str(spec)] = {method.origin(stage)[0].name for stage in method.stages} - {method.name}
     cohort = open_cohort(
         settings.cohort,
         cache=settings.cache,
@@ -240,7 +241,7 @@ def run_experiment(settings: ExperimentSettings, *, progress: bool = True) -> Ex
         for spec in settings.methods
         for seed in (settings.seeds if method_class(spec.name).trained else settings.seeds[:1])
     )
-    outcomes = _run(cells, stores, settings, steps=steps, progress=progress)
+    outcomes = _run(cells, stores, settings, steps=steps, members=members, progress=progress)
     failed = tuple(outcome for outcome in outcomes if isinstance(outcome, FailedCell))
     _write_failed(failed, settings.output)
     if len(failed) == len(cells):
@@ -262,6 +263,7 @@ def _run(
     settings: ExperimentSettings,
     *,
     steps: dict[str, int],
+    members: dict[str, set[str]],
     progress: bool,
 ) -> list[Evaluation | FailedCell]:
     """Run the cells, here or in other processes; give what came of each, in their order."""
@@ -272,17 +274,25 @@ def _run(
 
     outcomes: dict[int, Evaluation | FailedCell] = {}
     processes = processes_for(settings)
+    taken = set().union(*members.values())
+    # What an ensemble takes from other cells first, then the longest: begun last, they would be waited for alone.
+    order = sorted(
+        range(len(cells)), key=lambda number: (cells[number].spec.name not in taken, -steps[str(cells[number].spec)])
+    )
+    after = {
+        place: [other for other, cell in enumerate(order) if cells[cell].spec.name in members[str(cells[number].spec)]]
+        for place, number in enumerate(order)
+    }
     if min(processes, len(cells)) == 1 and not settings.scheduler:
-        for number, cell in enumerate(cells):
+        for number in sorted(range(len(cells)), key=lambda number: bool(members[str(cells[number].spec)])):
+            cell = cells[number]
             say(number, ", done before" if cell.done else "")
             outcomes[number] = try_cell(cell, stores, settings, progress=progress and sys.stderr.isatty())
             if isinstance(last := outcomes[number], FailedCell):
                 say(number, f" failed: {last.error}")
-        return list(outcomes.values())
-    # The longest trainings first: begun last, they would be waited for alone.
-    order = sorted(range(len(cells)), key=lambda number: -steps[str(cells[number].spec)])
+        return [outcomes[number] for number in range(len(cells))]
     jobs = [CellJob.of(cells[number], stores, settings) for number in order]
-    for place, found in run_each(_work, jobs, processes=processes, scheduler=settings.scheduler):
+    for place, found in run_each(_work, jobs, after=after, processes=processes, scheduler=settings.scheduler):
         number = order[place]
         outcomes[number] = _failed(cells[number], found) if isinstance(found, Exception) else found
         say(number, f" failed: {last.error}" if isinstance(last := outcomes[number], FailedCell) else ", done")

@@ -15,6 +15,7 @@ from uad_models import Method
 
 _SEED = 0  # of order and lesions: every method that holds out the same kinds meets the same ones
 _BATCH_VOXELS = 1 << 22
+_MOST_ROWS = 512
 
 
 def held_out_mix(method: Method, modalities: tuple[str, ...]) -> LesionMix | None:
@@ -50,7 +51,8 @@ def with_made_up_lesions(store: ArrayStore, rows: np.ndarray, *, mix: LesionMix)
     store : ArrayStore
         The prepared cohort.
     rows : numpy.ndarray
-        ``(n,)`` int, rows without a lesion; shuffled, so that what one image lends another is another person's.
+        ``(n,)`` int, rows without a lesion. At most 512 of them are taken, which settles a threshold; shuffled, so that
+        what one image lends another is another person's.
     mix : LesionMix
         Which lesions.
 
@@ -59,7 +61,7 @@ def with_made_up_lesions(store: ArrayStore, rows: np.ndarray, *, mix: LesionMix)
     ArrayStore
         These rows alone, in memory: images with lesions, and their masks as ``lesion`` ``(n, *size)`` uint8.
     """
-    rows = np.random.default_rng(_SEED).permutation(rows)
+    rows = np.random.default_rng(_SEED).permutation(rows)[:_MOST_ROWS]
     view = replace(
         store,
         image=np.empty((len(rows), *store.image.shape[1:]), store.image.dtype),

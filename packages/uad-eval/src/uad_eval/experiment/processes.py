@@ -7,8 +7,8 @@ that are left then run again one by one, each in a process of its own, and the o
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
@@ -22,7 +22,12 @@ Outcome = TypeVar("Outcome")
 
 
 def run_each(
-    work: Callable[[Job], Outcome], jobs: Sequence[Job], *, processes: int = 1, scheduler: str = ""
+    work: Callable[[Job], Outcome],
+    jobs: Sequence[Job],
+    *,
+    after: Mapping[int, Collection[int]] | None = None,
+    processes: int = 1,
+    scheduler: str = "",
 ) -> Iterator[tuple[int, Outcome | Exception]]:
     """Do every job, several at once.
 
@@ -31,7 +36,9 @@ def run_each(
     work : callable
         What to do with a job; a function of a module, so that other processes find it.
     jobs : sequence
-        Can be pickled.
+        Can be pickled. They begin in this order.
+    after : mapping of int to collection of int, optional
+        Places of jobs that wait until others, by their places, have ended; those behind them do not wait.
     processes : int
         Processes on this machine; torch's threads are divided among them.
     scheduler : str
@@ -52,12 +59,26 @@ def run_each(
     """
     left = dict(enumerate(jobs))
     threads = max(1, torch.get_num_threads() // processes)
+    waiting, running = list(left), dict[Future[Outcome], int]()
+    room = len(jobs) if scheduler else processes
     with _executor(processes, threads, scheduler) as executor:
-        futures = {executor.submit(work, job): place for place, job in left.items()}
-        for future in as_completed(futures):
-            if not isinstance(found := _outcome(future), BrokenProcessPool):
-                del left[futures[future]]
-                yield futures[future], found
+        while waiting or running:
+            ahead = {*waiting, *running.values()}
+            ready = [place for place in waiting if not ahead & {*(after or {}).get(place, ())}]
+            for place in ready[: room - len(running)]:
+                waiting.remove(place)
+                try:
+                    running[executor.submit(work, left[place])] = place
+                except BrokenProcessPool:
+                    waiting.clear()
+                    break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                place = running.pop(future)
+                if isinstance(found := _outcome(future), BrokenProcessPool):
+                    waiting.clear()
+                else:
+                    del left[place]
+                    yield place, found
     for place, job in left.items():
         with _executor(1, threads, "") as executor:
             yield place, _outcome(executor.submit(work, job))

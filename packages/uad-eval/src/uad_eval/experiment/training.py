@@ -1,6 +1,7 @@
 """One fold of a cell: train, predict, fit the thresholds."""
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from uad_eval.experiment.watch import Watch
 from uad_models import Method, TrainConfig, fit, method_class, predict_rows
 from uad_models.overrides import parse_overrides
 from uad_models.registry import create
+from uad_models.run_folder import training_seconds
 from uad_models.training import resolve
 from uad_postproc import Context, Pipeline
 from uad_postproc.pipelines import pipeline
@@ -119,8 +121,10 @@ def run_fold(
             seed=seed,
             config=typed_settings(spec)["config"],
             train=asdict(train),
+            trained=siblings(fold),
             progress=progress,
         )
+    watch.seconds["train"] = training_seconds(fold.run)  # over all sessions, and with members trained elsewhere
     with watch.phase("predict"):
         _predict(fold, method, store, steps, settings)
         thresholds = _thresholds(fold, method, store, steps, settings)
@@ -131,6 +135,23 @@ def run_fold(
         "measured": watch.measured(),
     }
     write_json(facts, fold.folder / "fold.json")
+
+
+def siblings(fold: Fold) -> list[Path]:
+    """Give the run folders of the experiment's other cells, where a member of an ensemble may be trained already.
+
+    Parameters
+    ----------
+    fold : Fold
+        Of a cell.
+
+    Returns
+    -------
+    list of Path
+        Of the same fold, those that were begun.
+    """
+    own = fold.run.relative_to(cells := fold.run.parents[2 if fold.number else 1])
+    return [run for run in sorted(cells.glob(str(Path("*", *own.parts[1:])))) if run != fold.run]
 
 
 def _predict(fold: Fold, method: Method, store: ArrayStore, steps: Pipeline, settings: ExperimentSettings) -> None:

@@ -2,14 +2,15 @@
 
 Papers: Lakshminarayanan, Pritzel, Blundell, "Simple and scalable predictive uncertainty estimation using deep
 ensembles", NeurIPS 2017 (https://arxiv.org/abs/1612.01474): members differ in their first weights and in the order of
-what they see.
+what they see. Each is trained as it would be alone, with the ensemble's seed, or the next ones where a method stands
+several times.
 
 Deviations: members of different methods have maps of different units, so each map is divided by what it reaches in the
 highest hundredth of the voxels of healthy validation brains. No lesion is needed for that.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +23,7 @@ from uad_models.method import Method, MethodConfig, Preset, brain_of, some_voxel
 from uad_models.methods.synthetic_unet import SyntheticUNet
 from uad_models.overrides import parse_overrides
 from uad_models.shared import computing_once
+from uad_models.train_config import TrainConfig
 
 _TOP = 0.01
 
@@ -88,16 +90,19 @@ class Ensemble(Method):
     def __init__(self, config: EnsembleConfig) -> None:
         super().__init__(config)
         configs = [_member_config(config, member) for member in config.members]
-        self.members = nn.ModuleList(cls(each) for cls, each in configs)
+        turns = [configs[:number].count(each) for number, each in enumerate(configs)]
+        self.members, seed = nn.ModuleList(), torch.initial_seed()
+        for (cls, each), turn in zip(configs, turns, strict=True):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed + turn)
+                self.members.append(cls(each))
         self._places = {
-            f"{number}_{member.name}_{stage}": (member, stage)
-            for number, member in enumerate(self._each(), start=1)
+            f"{number}_{member.name}_{stage}": (member, stage, turn)
+            for number, (member, turn) in enumerate(zip(self._each(), turns, strict=True), start=1)
             for stage in member.stages
         }
         self.stages = tuple(self._places)
-        own = {cls.name: cls.presets[config.member_preset].train.get("augmentation", "none") for cls, _ in configs}
-        self.unaugmented = tuple(stage for stage, (member, _) in self._places.items() if own[member.name] == "none")
-        self.extracted = tuple(name for name, (member, stage) in self._places.items() if stage in member.extracted)
+        self.extracted = tuple(name for name, (member, stage, _) in self._places.items() if stage in member.extracted)
         self.register_buffer("scale", torch.ones(len(configs)))
         self.register_buffer("score_scale", torch.ones(len(configs)))
 
@@ -110,7 +115,7 @@ class Ensemble(Method):
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
         """Return the loss of the member whose stage it is; see `Method.loss`."""
-        member, own = self._places[stage or self.stages[0]]
+        member, own, _ = self._places[stage or self.stages[0]]
         return member.loss(batch, stage=own, group=group, generator=generator)
 
     @property
@@ -118,14 +123,28 @@ class Ensemble(Method):
         """Return those of all members; see `Method.covariates`."""
         return tuple(dict.fromkeys(name for member in self._each() for name in member.covariates))
 
+    def origin(self, stage: str) -> tuple[Method, str, int]:
+        """Return the member whose stage it is; see `Method.origin`."""
+        return self._places[stage]
+
+    def train_config(self, stage: str, train: TrainConfig) -> TrainConfig:
+        """Return the member's own preset's, but for what is not as the ensemble's preset has it.
+
+        See `Method.train_config`.
+        """
+        preset, member = self.config.member_preset, self._places[stage][0]
+        usual = asdict(TrainConfig.from_dict(self.presets.get(preset, self.presets["quick"]).train))
+        asked = {name: value for name, value in asdict(train).items() if value != usual[name]}
+        return TrainConfig.from_dict({**member.presets[preset].train, **asked})
+
     def extract(self, batch: dict[str, Tensor], *, stage: str) -> dict[str, Tensor]:
         """Return what the member whose stage it is extracts; see `Method.extract`."""
-        member, own = self._places[stage]
+        member, own, _ = self._places[stage]
         return member.extract(batch, stage=own)
 
     def parameter_groups(self, stage: str) -> dict[str, list[nn.Parameter]]:
         """Return those of the member whose stage it is; see `Method.parameter_groups`."""
-        member, own = self._places[stage]
+        member, own, _ = self._places[stage]
         return member.parameter_groups(own)
 
     def calibrate(self, batches: Callable[[], Iterable[dict[str, Tensor]]], *, generator: torch.Generator) -> None:
