@@ -46,8 +46,8 @@ class TrainConfig:
     validate_every
         Steps between validations on healthy images.
     validation_rows
-        How many healthy validation images weights are chosen by, evenly spread over all there are; 0 takes all. A
-        method that learns from labels takes all.
+        How many healthy validation images weights are chosen by and maps are calibrated with, evenly spread over all
+        there are; 0 takes all. A method that learns from labels takes all.
     patience
         Validations without a lower loss after which a stage ends; 0 never ends it early.
     checkpoint_every

@@ -33,7 +33,7 @@ from uad_models.registry import create, method_class
 from uad_models.run_folder import CHECKPOINT, CONFIG, HISTORY, History, RunConfig, finish_run, load_run
 from uad_models.train_config import TrainConfig
 from uad_models.trained_member import take_trained
-from uad_models.training_stage import Loss, Stage, rows_of
+from uad_models.training_stage import Loss, Stage, validation_rows
 
 
 def fit(
@@ -314,10 +314,10 @@ class _Training:
 
     @torch.no_grad()
     def _calibrate(self) -> None:
-        """Let the method fit what it fits after training; every rank sees all validation images."""
+        """Let the method fit what it fits after training; every rank sees all that it is to see."""
         feeder = Feeder(
             self.store,
-            rows_of(self.method, self.store, "val"),
+            validation_rows(self.method, self.store, self.config),
             batch_size=self.config.batch_size,
             device=self.fabric.device,
             patch=self.config.patch,

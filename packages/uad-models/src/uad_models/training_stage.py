@@ -107,7 +107,7 @@ class Stage:
         self._sums: dict[str, Tensor] = {}
         self._streams = (seed, index)
         self._generator = torch.Generator(fabric.device)
-        self._val: Feeder | Extracted = self._feeder(store, self._spread(rows_of(self.method, store, "val")))
+        self._val: Feeder | Extracted = self._feeder(store, validation_rows(self.method, store, config))
         # Groups take turns on the same batches.
         keep = config.accumulate if len(self.optimisers) > 1 else 0
         self._train: Feeder | Extracted = self._feeder(
@@ -261,11 +261,6 @@ class Stage:
         groups = [{"params": each, "factor": factor} for factor, each in alike.items()]
         return AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
 
-    def _spread(self, rows: np.ndarray) -> np.ndarray:
-        """Take some of the validation rows, evenly spread, or all."""
-        most = 0 if self.method.labelled else self.config.validation_rows
-        return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)] if 0 < most < len(rows) else rows
-
     def _feeder(self, store: ArrayStore, rows: np.ndarray, **training: Any) -> Feeder:
         """Batches of some rows."""
         return Feeder(
@@ -335,6 +330,32 @@ def rows_of(method: Method | type[Method], store: ArrayStore, split: str) -> np.
         There is no healthy row.
     """
     return store.rows(split) if method.labelled else store.healthy_rows(split)
+
+
+def validation_rows(method: Method, store: ArrayStore, config: TrainConfig) -> np.ndarray:
+    """Return the rows that weights are chosen by, and that `Method.calibrate` gets.
+
+    Parameters
+    ----------
+    method
+        In training.
+    store
+        As `rows_of`.
+    config
+        Says how many at most, unless the method learns from labels.
+
+    Returns
+    -------
+    ndarray
+        ``(n,)`` int, evenly spread over those of ``"val"``.
+
+    Raises
+    ------
+    InputError
+        There is no healthy row.
+    """
+    rows, most = rows_of(method, store, "val"), 0 if method.labelled else config.validation_rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)] if 0 < most < len(rows) else rows
 
 
 def _stream(*place: int) -> int:
