@@ -83,6 +83,7 @@ def test_thick_slices_pull_less(rng):
     [
         ({"components": 1}, "components: expected 2, 3, 4 or 5, found 1"),
         ({"neighbour_weight": -1}, "neighbour_weight: expected a finite number, 0 or more"),
+        ({"neighbour_weight": 51}, "neighbour_weight: expected 50 or less.*found 51"),
         ({"lesion": "largest"}, "lesion.*'largest'"),
         ({"tolerance": float("nan")}, "tolerance"),
         ({"max_iterations": 0}, "max_iterations"),

@@ -7,7 +7,7 @@ import numpy as np
 
 from uad_postproc.context import Context
 from uad_postproc.errors import InputError
-from uad_postproc.mixture import fit_field, fit_plain, histogram, initial_mixture, softmax
+from uad_postproc.mixture import STRONGEST, fit_field, fit_plain, histogram, initial_mixture, softmax
 from uad_postproc.steps.step import Step, check_number
 
 
@@ -30,7 +30,7 @@ class GaussianMixture(Step):
     components : int
         Number of Gaussians, 2 to 5.
     neighbour_weight : float
-        Weight beta of the neighbours, 0 or more: from none to all neighbours in a component, its log probability rises
+        Weight beta of the neighbours, 0 to 50: from none to all neighbours in a component, its log probability rises
         by so much. 0 is a plain mixture, whose components have weights instead.
     lesion : "brightest" or "smallest"
         Which component is the lesion's: the one with the highest mean, or the one that is the most probable at the
@@ -38,14 +38,15 @@ class GaussianMixture(Step):
     tolerance : float
         When to stop: change of the mean log likelihood per voxel (weight 0), or of any mean in standard deviations.
     max_iterations : int
-        At most so many EM iterations.
+        At most so many EM iterations. With neighbours more are not always better: on noisy maps a component can die out
+        and come back as a narrow, brighter one.
     """
 
     components: int = 3
     neighbour_weight: float = 8.0
     lesion: Literal["brightest", "smallest"] = "brightest"
     tolerance: float = 1e-3
-    max_iterations: int = 25
+    max_iterations: int = 16
     takes: ClassVar[frozenset[str]] = frozenset({"map"})
 
     def __post_init__(self) -> None:
@@ -54,6 +55,9 @@ class GaussianMixture(Step):
         if self.lesion not in ("smallest", "brightest"):
             raise InputError(f"GaussianMixture: lesion: expected 'brightest' or 'smallest', found {self.lesion!r}")
         check_number("GaussianMixture", "neighbour_weight", self.neighbour_weight, least=0)
+        if self.neighbour_weight > STRONGEST:
+            expected = f"expected {STRONGEST:g} or less: there a voxel follows its neighbours whatever its value"
+            raise InputError(f"GaussianMixture: neighbour_weight: {expected}; found {self.neighbour_weight!r}")
         check_number("GaussianMixture", "tolerance", self.tolerance, least=0)
         check_number("GaussianMixture", "max_iterations", self.max_iterations, least=1)
 
@@ -88,7 +92,8 @@ class GaussianMixture(Step):
             tolerance=self.tolerance,
             max_iterations=self.max_iterations,
         )
-        sizes = np.bincount(by_voxel.argmax(axis=0), minlength=self.components)
+        most = by_voxel.max(axis=0)
+        sizes = np.array([np.count_nonzero(row == most) for row in by_voxel])
         return self._lesion(sizes, mixture.means, by_voxel)
 
     def _lesion(self, sizes: np.ndarray, means: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
