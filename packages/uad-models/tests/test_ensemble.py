@@ -61,6 +61,17 @@ def test_maps_count_in_units_of_the_highest_hundredth_of_healthy_voxels() -> Non
         torch.testing.assert_close(method.anomaly_score(given["image"]), expected)
 
 
+def test_a_probability_keeps_its_scale() -> None:
+    torch.manual_seed(0)
+    method, given = create("ensemble", size=(16, 16), members=(SMALL_UNET, SMALL_AE)).eval(), batch()
+    with torch.no_grad():
+        method.calibrate(lambda: [given], generator=torch.Generator().manual_seed(0))
+        unet, ae = (member.anomaly_map(given["image"]) for member in method.members)
+        assert method.scale[0] == 0.5
+        assert method.scale[1] != 0.5
+        torch.testing.assert_close(method.anomaly_map(given["image"]), (unet / 0.5 + ae / method.scale[1]) / 2)
+
+
 def test_it_is_trained_calibrated_and_loaded_like_any_method(store, tmp_path) -> None:
     train = {"steps": 4, "batch_size": 8, "validate_every": 4}
     config = {"members": (SMALL_AE, SIGNED)}

@@ -24,6 +24,7 @@ NOT_IDEMPOTENT = {
     "MedianFilter",
     "MajorityFilter",
     "GaussianFilter",
+    "GaussianScales",
     "GaussianMixture",
     "HealthyPValue",
     "SymmetryPrior",

@@ -4,6 +4,7 @@ from scipy import ndimage
 
 from uad_postproc import Context, InputError, list_pipelines
 from uad_postproc.pipelines import pipeline
+from uad_postproc.steps import GaussianFilter, GaussianScales
 
 
 def disc(shape, centre, radius):
@@ -66,6 +67,7 @@ def test_unknown_name_gives_the_nearest():
         "context_vae",
         "kascenas2022",
         "thesis_ct",
+        "smoothed",
         "pinaya2022",
     ]
 
@@ -100,6 +102,26 @@ def test_kascenas_erodes_by_a_window_of_five(rng):
     window = ndimage.binary_erosion(brain, np.ones((1, 5, 5), bool), border_value=1)
     np.testing.assert_array_equal(erosion.apply(brain, Context(brain)), window)
     assert steps_of("kascenas2022") == ["Residual", "BrainErosion", "MedianFilter", "BestDice", "SmallObjectRemoval"]
+
+
+def test_smoothed_finds_what_is_wide_and_faint_and_drops_what_is_thin(rng):
+    brain, lesion = np.ones((1, 64, 64), bool), np.zeros((1, 64, 64), bool)
+    lesion[0, 20:36, 20:36] = True
+    maps = np.abs(rng.standard_normal(brain.shape)).astype(np.float32) + lesion
+    maps[0, 50, :] += 2  # a line that is brighter than the lesion, to the edge of the brain
+
+    def found(score):
+        return lesion[score >= np.partition(score.ravel(), -lesion.sum())[-lesion.sum()]].mean()
+
+    score = pipeline("smoothed").score(maps, Context(brain))
+    one = [GaussianFilter(radius=radius).apply(maps, Context(brain)) for radius in (2, 6)]
+    np.testing.assert_allclose(score, np.sqrt(one[0] * one[1]), rtol=1e-5)
+    assert found(score) > 0.8 > 0.6 > found(maps)
+    assert found(score) > max(found(each) for each in one) - 0.02
+    with pytest.raises(InputError, match="two or more"):
+        GaussianScales(radii=(2.0,))
+    with pytest.raises(InputError, match="positive"):
+        GaussianScales(radii=(2.0, 0.0))
 
 
 def test_thesis_and_pinaya_differ_in_whose_residual_it_is(scans):

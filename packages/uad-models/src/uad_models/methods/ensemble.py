@@ -6,7 +6,8 @@ what they see. Each is trained as it would be alone, with the ensemble's seed, o
 several times.
 
 Deviations: members of different methods have maps of different units, so each map is divided by what it reaches in the
-highest hundredth of the voxels of healthy validation brains. No lesion is needed for that.
+highest hundredth of the voxels of healthy validation brains. No lesion is needed for that. A map that is a probability
+already (`Method.finds_lesions`) is divided by one half, so that trainings on other people stay comparable.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,7 @@ from uad_models.shared import computing_once
 from uad_models.train_config import TrainConfig
 
 _TOP = 0.01
+_EVEN = 0.5  # probability
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,8 @@ class Ensemble(Method):
                     values.append(member.anomaly_map(image, **told)[some_voxels(batch["brain"], generator)])
                     scores.append(member.anomaly_score(image, **told).abs())
             found = torch.cat(values)
-            top = found.topk(max(1, round(_TOP * len(found)))).values.mean()
-            self.scale[number] = top.clamp(min=1e-6)
+            top = found.topk(max(1, round(_TOP * len(found)))).values.mean().clamp(min=1e-6)
+            self.scale[number] = _EVEN if member.finds_lesions else top
             self.score_scale[number] = torch.cat(scores).mean().clamp(min=1e-6)
 
     def reconstruct(self, x: Tensor, **told: Tensor) -> Tensor:
@@ -168,7 +170,7 @@ class Ensemble(Method):
         return torch.stack(made).mean(dim=0) * brain_of(x)
 
     def anomaly_map(self, x: Tensor, **told: Tensor) -> Tensor:
-        """Return the mean map, in units of the highest hundredth of healthy voxels; see `Method.anomaly_map`."""
+        """Return the mean map, in the units that calibration chose; see `Method.anomaly_map`."""
         pairs = zip(self._each(), self.scale, strict=True)
         return torch.stack([each.anomaly_map(x, **_told(each, told)) / scale for each, scale in pairs]).mean(dim=0)
 

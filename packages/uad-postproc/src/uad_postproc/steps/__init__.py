@@ -4,6 +4,7 @@ from uad_postproc.steps.brain_edge import BrainErosion
 from uad_postproc.steps.calibration import HealthyPValue
 from uad_postproc.steps.components import LargestComponents, SmallObjectRemoval
 from uad_postproc.steps.gaussian_mixture import GaussianMixture
+from uad_postproc.steps.gaussian_scales import GaussianScales
 from uad_postproc.steps.hysteresis import Hysteresis
 from uad_postproc.steps.minmax_residual import MinMaxResidual
 from uad_postproc.steps.morphology import Closing, HoleFilling, Opening
@@ -28,6 +29,7 @@ STEPS: dict[str, type[Step]] = {
     "MinMaxResidual": MinMaxResidual,
     "MedianFilter": MedianFilter,
     "GaussianFilter": GaussianFilter,
+    "GaussianScales": GaussianScales,
     "BrainErosion": BrainErosion,
     "GaussianMixture": GaussianMixture,
     "HealthyPValue": HealthyPValue,
@@ -59,6 +61,7 @@ __all__ = [
     "FixedThreshold",
     "GaussianFilter",
     "GaussianMixture",
+    "GaussianScales",
     "HealthyPValue",
     "HealthyQuantile",
     "HealthySigma",
