@@ -104,6 +104,11 @@ def test_a_member_is_trained_as_its_own_preset_says_unless_told_otherwise() -> N
         own = TrainConfig.from_dict(member.presets["quick"].train)
         assert method.train_config(stage, usual) == own
         assert method.train_config(stage, replace(usual, steps=7)) == replace(own, steps=7)
+    told = create("ensemble", size=(16, 16), members=(SMALL_UNET, f"{SMALL_AE};steps=9;warmup_steps=2"))
+    own = TrainConfig.from_dict(told.members[1].presets["quick"].train)
+    assert told.train_config(told.stages[0], usual).steps == usual.steps
+    assert told.train_config(told.stages[1], usual) == replace(own, steps=9, warmup_steps=2)
+    assert told.train_config(told.stages[1], replace(usual, steps=7)).steps == 9
 
 
 @pytest.mark.parametrize("members", [(SMALL_UNET, SMALL_AE), (SMALL_AE, SMALL_AE, "multitask:channels=8+8")])
@@ -168,6 +173,8 @@ def test_a_member_is_told_what_it_asks_for_and_extracts_for_its_own_stage() -> N
         (("ae",), "at least two"),
         (("ae", "ea"), "unknown method 'ea'"),
         (("ae", "intensity"), "methods that learn"),
+        (("ae", "vae:minutes=2"), "give minutes with the ensemble's own"),
+        (("ae", "vae:steps=0"), "at least 1"),
         (("ae", "finetune"), "methods that learn without labels"),
         (("ae", "ensemble"), "other than an ensemble"),
         (("ae", "vae:laten=3"), "unknown key 'laten'"),

@@ -28,6 +28,7 @@ from uad_models.train_config import TrainConfig
 
 _TOP = 0.01
 _EVEN = 0.5  # probability
+_OF_ALL = ("minutes", "batch_size", "precision", "accelerator", "devices", "patch")  # what one training has for all
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class EnsembleConfig(MethodConfig):
     modalities
         The sequence of each channel, for members that ask for it; follows from the images.
     members
-        At least two methods by name, with settings where they differ from the member's preset:
-        ``"ae:residual=signed;latent_dim=16"``; a list within has plus signs. One name may stand several times.
+        At least two methods by name, with settings, also of its training, where they differ from the member's preset:
+        ``"ae:residual=signed;steps=800"``; a list within has plus signs. One name may stand several times.
     member_preset
         The preset that every member starts from.
     """
@@ -54,7 +55,7 @@ class EnsembleConfig(MethodConfig):
     @property
     def held_out(self) -> tuple[str, ...]:
         """Kinds of made-up lesions that no member is trained on."""
-        own = [config for _, config in (_member_config(self, member) for member in self.members)]
+        own = [_member(self, member)[1] for member in self.members]
         trained = {kind for config in own if isinstance(config, LesionConfig) for kind in config.trained_mix().weights}
         return tuple(kind for kind in KINDS if kind not in trained)
 
@@ -63,7 +64,7 @@ class EnsembleConfig(MethodConfig):
         if len(self.members) < 2:
             raise InputError(f"members: expected at least two methods, got {self.members}")
         for member in self.members:
-            _member_config(self, member)
+            _member(self, member)
 
 
 class Ensemble(Method):
@@ -91,22 +92,23 @@ class Ensemble(Method):
 
     def __init__(self, config: EnsembleConfig) -> None:
         super().__init__(config)
-        configs = [_member_config(config, member) for member in config.members]
-        turns = [configs[:number].count(each) for number, each in enumerate(configs)]
-        self.members, seed = nn.ModuleList(), torch.initial_seed()
-        for (cls, each), turn in zip(configs, turns, strict=True):
+        each = [_member(config, member) for member in config.members]
+        kinds = [(cls, own) for cls, own, _ in each]
+        self.members, self._places, self._train = nn.ModuleList(), {}, {}
+        seed = torch.initial_seed()
+        for number, (cls, own, train) in enumerate(each, start=1):
+            turn = kinds[: number - 1].count((cls, own))
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed + turn)
-                self.members.append(cls(each))
-        self._places = {
-            f"{number}_{member.name}_{stage}": (member, stage, turn)
-            for number, (member, turn) in enumerate(zip(self._each(), turns, strict=True), start=1)
-            for stage in member.stages
-        }
+                member = cls(own)
+            self.members.append(member)
+            for stage in member.stages:
+                name = f"{number}_{member.name}_{stage}"
+                self._places[name], self._train[name] = (member, stage, turn), train
         self.stages = tuple(self._places)
         self.extracted = tuple(name for name, (member, stage, _) in self._places.items() if stage in member.extracted)
-        self.register_buffer("scale", torch.ones(len(configs)))
-        self.register_buffer("score_scale", torch.ones(len(configs)))
+        self.register_buffer("scale", torch.ones(len(each)))
+        self.register_buffer("score_scale", torch.ones(len(each)))
 
     def loss(
         self,
@@ -130,14 +132,15 @@ class Ensemble(Method):
         return self._places[stage]
 
     def train_config(self, stage: str, train: TrainConfig) -> TrainConfig:
-        """Return the member's own preset's, but for what is not as the ensemble's preset has it.
+        """Return the member's own settings, but for what is not as the ensemble's preset has it.
 
-        See `Method.train_config`.
+        See `Method.train_config`. What ``members`` says of a training comes first, then what the ensemble is told, then
+        the member's preset.
         """
         preset, member = self.config.member_preset, self._places[stage][0]
         usual = asdict(TrainConfig.from_dict(self.presets.get(preset, self.presets["quick"]).train))
         asked = {name: value for name, value in asdict(train).items() if value != usual[name]}
-        return TrainConfig.from_dict({**member.presets[preset].train, **asked})
+        return TrainConfig.from_dict({**member.presets[preset].train, **asked, **self._train[stage]})
 
     def extract(self, batch: dict[str, Tensor], *, stage: str) -> dict[str, Tensor]:
         """Return what the member whose stage it is extracts; see `Method.extract`."""
@@ -189,8 +192,8 @@ def _told(member: Method, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: known[name] for name in member.covariates if name in known}
 
 
-def _member_config(config: EnsembleConfig, member: str) -> tuple[type[Method], MethodConfig]:
-    """Return a member's class and its settings."""
+def _member(config: EnsembleConfig, member: str) -> tuple[type[Method], MethodConfig, dict[str, Any]]:
+    """Return a member's class, its settings, and those of its training that differ from its preset."""
     from uad_models.registry import method_class  # the registry holds this class
 
     name, _, settings = member.partition(":")
@@ -200,9 +203,11 @@ def _member_config(config: EnsembleConfig, member: str) -> tuple[type[Method], M
     if config.member_preset not in cls.presets:
         raise InputError(unknown_name(f"preset of method '{name}'", config.member_preset, list(cls.presets)))
     flags = {"in_channels": "modalities", "size": "size", "modalities": "modalities"}
-    pairs = [pair for pair in settings.split(";") if pair]
-    given: dict[str, Any] = parse_overrides(pairs, {"config": cls.Config}, flags=flags)["config"]
+    flags |= dict.fromkeys(_OF_ALL, "the ensemble's own settings")
+    pairs, preset = [pair for pair in settings.split(";") if pair], cls.presets[config.member_preset]
+    given = parse_overrides(pairs, {"config": cls.Config, "train": TrainConfig}, flags=flags)
+    TrainConfig.from_dict({**preset.train, **given["train"]})
     images: dict[str, Any] = {"in_channels": config.in_channels, "size": config.size}
     if "modalities" in {each.name for each in fields(cls.Config)}:
         images["modalities"] = config.modalities
-    return cls, cls.Config.from_dict({**cls.presets[config.member_preset].config, **given, **images})
+    return cls, cls.Config.from_dict({**preset.config, **given["config"], **images}), given["train"]
