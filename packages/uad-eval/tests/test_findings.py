@@ -29,7 +29,11 @@ def test_leaving_out():
     text = leave_out_finding(table)
     assert "**without a**: −0.100 [−0.200, −0.050] against all kinds, a clear difference" in text
     assert "1 of 2 intervals exclude 0" in text
-    assert "without a, ms: −0.200" in text
+    assert text.endswith("without a, ms: −0.200 [−0.300, −0.100].")
+    faint = by([("without b", "cyst", 3, 0.001, 0.0005, 0.002), ("without a", "cyst", 3, -0.004, -0.005, -0.003)])
+    text = leave_out_finding(pd.concat([table, faint]))
+    assert "3 of 4 intervals exclude 0" in text
+    assert text.endswith("without a, ms: −0.200 [−0.300, −0.100]; 2 of less than 0.01.")
     text = leave_out_finding(table[table["method"] == "without b"])
     assert "not a clear difference" in text
     assert "none of 1 intervals excludes 0" in text

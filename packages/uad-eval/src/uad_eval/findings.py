@@ -9,6 +9,8 @@ from uad_eval.lesion_bands import ALL as ALL_LESIONS
 from uad_eval.pathology_differences import ALL
 from uad_eval.results import MEAN, Evaluation
 
+_MATTERS = 0.01  # of average precision
+
 
 def leave_out_finding(differences: pd.DataFrame) -> str:
     """Say which lost kind is missed most.
@@ -23,6 +25,7 @@ def leave_out_finding(differences: pd.DataFrame) -> str:
     -------
     str
         A difference is called clear only where its 95 % interval excludes 0; how many would be so by chance is said.
+        Clear ones that are too small to matter are counted, not listed.
     """
     together = differences[differences["pathology"] == ALL].sort_values("value", kind="stable")
     worst, each = together.iloc[0], differences[differences["pathology"] != ALL]
@@ -33,10 +36,13 @@ def leave_out_finding(differences: pd.DataFrame) -> str:
     )
     if clear.empty:
         return text + f"By pathology none of {len(each)} intervals excludes 0."
-    listed = "; ".join(f"{row['method']}, {row['pathology']}: {_difference(row)}" for _, row in clear.iterrows())
+    large = clear[clear["value"].abs() >= _MATTERS]
+    listed = [f"{row['method']}, {row['pathology']}: {_difference(row)}" for _, row in large.iterrows()]
+    if len(large) < len(clear):
+        listed.append(f"{len(clear) - len(large)} of less than {_MATTERS}")
     return text + (
         f"By pathology {len(clear)} of {len(each)} intervals exclude 0, where chance alone would give about "
-        f"{0.05 * len(each):.0f}: {listed}."
+        f"{0.05 * len(each):.0f}: {'; '.join(listed)}."
     )
 
 
