@@ -18,7 +18,7 @@ from torch import nn
 from uad_data.arrays import ArraySpec, build_arrays
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
-from uad_models import methods, training, training_stage
+from uad_models import methods, training
 from uad_models.checkpoint import load_tensors, save_tensors
 from uad_models.feeding import Feeder
 from uad_models.registry import create
@@ -122,17 +122,6 @@ def test_the_learning_rate_falls_on_a_plateau_of_the_validation_loss(store, tmp_
             share, waited = share / 2, 0
     assert rates == pytest.approx(expected)
     assert rates[-1] < 0.2
-
-
-@pytest.mark.parametrize(("asked", "taken"), [(0, 20), (99, 20), (5, 5)])
-def test_weights_are_chosen_by_validation_rows_spread_evenly(store, tmp_path, hill, monkeypatch, asked, taken):
-    rows, seen = np.arange(20), []
-    monkeypatch.setattr(training_stage, "rows_of", lambda method, store, split: rows)
-    monkeypatch.setattr(Stage, "validate", lambda self: seen.append(self._val.rows) or {"loss": 1.0})
-    fit("hill", store, tmp_path, train=hill | {"validation_rows": asked, "steps": 1}, progress=False)
-    assert len(seen[0]) == taken
-    assert seen[0][[0, -1]].tolist() == [0, 19]
-    assert np.ptp(np.diff(seen[0])) <= 1
 
 
 def test_the_moving_average_is_what_is_validated_and_kept(store, tmp_path, hill):

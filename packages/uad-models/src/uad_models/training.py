@@ -284,8 +284,9 @@ class _Training:
         for index, name in enumerate(self.method.stages):
             if index < self.at.stage:
                 continue
-            if not self.at.step and (seconds := take_trained(self.method, name, self.settings, self.trained)):
-                self.started -= seconds
+            taken = None if self.at.step else take_trained(self.method, name, self.settings, self.trained)
+            if taken is not None:
+                self.started -= taken
                 self._end_stage(index)
                 continue
             origin, own, turn = self.method.origin(name)

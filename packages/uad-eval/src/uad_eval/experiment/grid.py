@@ -274,23 +274,22 @@ def _run(
 
     outcomes: dict[int, Evaluation | FailedCell] = {}
     processes = processes_for(settings)
-    taken = set().union(*members.values())
-    # What an ensemble takes from other cells first, then the longest: begun last, they would be waited for alone.
-    order = sorted(
-        range(len(cells)), key=lambda number: (cells[number].spec.name not in taken, -steps[str(cells[number].spec)])
-    )
-    after = {
-        place: [other for other, cell in enumerate(order) if cells[cell].spec.name in members[str(cells[number].spec)]]
-        for place, number in enumerate(order)
-    }
+    wanted = [members[str(cell.spec)] for cell in cells]
     if min(processes, len(cells)) == 1 and not settings.scheduler:
-        for number in sorted(range(len(cells)), key=lambda number: bool(members[str(cells[number].spec)])):
+        for number in sorted(range(len(cells)), key=lambda number: bool(wanted[number])):
             cell = cells[number]
             say(number, ", done before" if cell.done else "")
             outcomes[number] = try_cell(cell, stores, settings, progress=progress and sys.stderr.isatty())
             if isinstance(last := outcomes[number], FailedCell):
                 say(number, f" failed: {last.error}")
         return [outcomes[number] for number in range(len(cells))]
+    # What an ensemble takes from other cells first, then the longest: begun last, they would be waited for alone.
+    taken, names = set().union(*wanted), [cell.spec.name for cell in cells]
+    order = sorted(range(len(cells)), key=lambda number: (names[number] not in taken, -steps[str(cells[number].spec)]))
+    after = {
+        place: [other for other, earlier in enumerate(order) if names[earlier] in wanted[number]]
+        for place, number in enumerate(order)
+    }
     jobs = [CellJob.of(cells[number], stores, settings) for number in order]
     for place, found in run_each(_work, jobs, after=after, processes=processes, scheduler=settings.scheduler):
         number = order[place]

@@ -121,7 +121,7 @@ def run_fold(
             seed=seed,
             config=typed_settings(spec)["config"],
             train=asdict(train),
-            trained=siblings(fold),
+            trained=_other_runs(fold),
             progress=progress,
         )
     watch.seconds["train"] = training_seconds(fold.run)  # over all sessions, and with members trained elsewhere
@@ -137,21 +137,11 @@ def run_fold(
     write_json(facts, fold.folder / "fold.json")
 
 
-def siblings(fold: Fold) -> list[Path]:
-    """Give the run folders of the experiment's other cells, where a member of an ensemble may be trained already.
-
-    Parameters
-    ----------
-    fold : Fold
-        Of a cell.
-
-    Returns
-    -------
-    list of Path
-        Of the same fold, those that were begun.
-    """
-    own = fold.run.relative_to(cells := fold.run.parents[2 if fold.number else 1])
-    return [run for run in sorted(cells.glob(str(Path("*", *own.parts[1:])))) if run != fold.run]
+def _other_runs(fold: Fold) -> list[Path]:
+    """Give the run folders of the same fold of other cells, where a member of an ensemble may be trained already."""
+    inside = Path(fold.folder.name, fold.run.name) if fold.number else Path(fold.run.name)
+    cells = fold.folder.parents[1 if fold.number else 0]
+    return [run for run in sorted(cells.glob(f"*/{inside}")) if run != fold.run]
 
 
 def _predict(fold: Fold, method: Method, store: ArrayStore, steps: Pipeline, settings: ExperimentSettings) -> None:
