@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from uad_eval import InputError, RunKey, evaluate_false_positives, healthy_volume_threshold, marked_volumes
+from uad_eval import InputError, RunKey, evaluate_false_positives, marked_volumes
 from uad_eval.bootstrap import subject_weights
 
 SCANS = np.array(["b", "a", "b", "c"])
@@ -19,53 +19,6 @@ def test_volume_of_a_scan_is_that_of_its_slices():
     np.testing.assert_array_equal(marked_volumes(masks(2, 4, 3, 0), VOXEL_ML, SCANS), [1.0, 2.5, 0.0])
     with pytest.raises(InputError, match="one entry per item"):
         marked_volumes(masks(2, 4), VOXEL_ML, SCANS)
-
-
-@pytest.mark.parametrize("stated", [0.02, 0.5, 3.0, 40.0])
-def test_threshold_is_the_lowest_with_the_stated_volume(stated):
-    scores = np.random.default_rng(0).random((6, 10, 12)).astype(np.float32)
-    scans, voxel_ml = np.arange(6) // 2, np.full(6, 0.01)
-
-    def mean_volume(threshold):
-        return marked_volumes(scores > threshold, voxel_ml, scans).mean()
-
-    found = healthy_volume_threshold(scores, mean_volume, false_positive_ml=stated)
-    within = [t for t in np.unique(scores) if mean_volume(t) <= stated]
-    assert mean_volume(found) <= stated
-    assert mean_volume(found) >= 0.99 * mean_volume(min(within))
-
-
-def test_what_follows_the_threshold_counts():
-    """Without single voxels a lower threshold is allowed than with them."""
-    scores = np.random.default_rng(1).random((1, 30, 30)).astype(np.float32)
-
-    def plain(threshold):
-        return float(np.count_nonzero(scores > threshold))
-
-    def pairs_only(threshold):
-        mask = scores[0] > threshold
-        return float(2 * np.count_nonzero(mask[:, 1:] & mask[:, :-1]))
-
-    alone = healthy_volume_threshold(scores, plain, false_positive_ml=20)
-    cleaned = healthy_volume_threshold(scores, pairs_only, false_positive_ml=20)
-    assert plain(alone) == 20
-    assert pairs_only(cleaned) <= 20
-    assert cleaned < alone
-
-
-def test_ties_are_never_exceeded():
-    scores = np.repeat(np.float32([0.1, 0.5, 0.9]), [50, 30, 20])
-    found = healthy_volume_threshold(scores, lambda t: float((scores > t).sum()), false_positive_ml=40)
-    assert found == np.float32(0.5)
-
-
-@pytest.mark.parametrize(
-    ("scores", "stated", "message"),
-    [([1.0], 0, "expected above 0"), ([], 1, "found 0 scores"), ([1.0, np.nan], 1, "1 of them not finite")],
-)
-def test_what_gives_no_threshold_is_refused(scores, stated, message):
-    with pytest.raises(InputError, match=message):
-        healthy_volume_threshold(scores, lambda t: 0.0, false_positive_ml=stated)
 
 
 def test_measured_volume_is_the_mean_over_scans_with_an_interval_over_subjects():

@@ -20,20 +20,35 @@ def run(store, tmp_path):
     return tmp_path / "run"
 
 
-def test_the_stated_share_of_healthy_voxels_lies_above_the_threshold(store, run, tmp_path):
-    verdict = fit_verdict(run, store, false_positive_rate=0.1, progress=False)
+def test_the_threshold_is_the_lowest_at_which_the_stated_share_of_healthy_brains_is_marked(store, run, tmp_path):
+    verdict = fit_verdict(run, store, healthy_share=0.1, progress=False)
     rows = store.healthy_rows("val")
     predict_rows(create("intensity", size=(16, 16)), store, rows, tmp_path / "maps.npy")
-    scores = verdict.pipeline.score(np.load(tmp_path / "maps.npy"), Context(store.brain[rows]))
-    above = (scores > verdict.threshold)[store.brain[rows]].mean()
-    assert 0.09 < above <= 0.1
-    assert (verdict.people, verdict.items, verdict.false_positive_rate) == (2, len(rows), 0.1)
-    masks = verdict.pipeline.mask_from_scores(scores, Context(store.brain[rows]))
-    people = store.index["subject"].to_numpy()[rows]
-    shares = [masks[people == name][store.brain[rows][people == name]].mean() for name in np.unique(people)]
-    assert verdict.healthy_median == pytest.approx(np.median(shares))
-    assert verdict.healthy_median <= verdict.healthy_high <= max(shares)
+    context, people = Context(store.brain[rows]), store.index["subject"].to_numpy()[rows]
+    scores = verdict.pipeline.score(np.load(tmp_path / "maps.npy"), context)
+
+    def shares(threshold):
+        masks = verdict.pipeline.with_threshold(threshold).mask_from_scores(scores, context)
+        return [masks[people == name].sum() / context.brain[people == name].sum() for name in np.unique(people)]
+
+    marked = shares(verdict.threshold)
+    inside = scores[context.brain]
+    assert np.mean(marked) <= 0.1
+    assert np.mean(marked) >= 0.099 or np.mean(shares(inside[inside < verdict.threshold].max())) > 0.1
+    assert (verdict.people, verdict.items) == (2, len(rows))
+    assert verdict.false_positive_rate == pytest.approx((inside > verdict.threshold).mean())
+    assert verdict.healthy_mean == pytest.approx(np.mean(marked))
+    assert verdict.healthy_median == pytest.approx(np.median(marked))
+    assert verdict.healthy_median <= verdict.healthy_high <= max(marked)
     assert not list(run.glob(".tmp*"))
+
+
+def test_at_least_keeps_the_threshold_up(store, run):
+    usual = fit_verdict(run, store, healthy_share=0.1, progress=False)
+    higher = fit_verdict(run, store, healthy_share=0.1, at_least=usual.threshold * 1.1, progress=False)
+    assert higher.threshold == pytest.approx(usual.threshold * 1.1)
+    assert higher.healthy_mean < usual.healthy_mean
+    assert fit_verdict(run, store, healthy_share=0.1, at_least=0.0, progress=False).threshold == usual.threshold
 
 
 def test_it_is_kept_until_something_changes(store, run, monkeypatch):
@@ -43,16 +58,18 @@ def test_it_is_kept_until_something_changes(store, run, monkeypatch):
     monkeypatch.setattr(module, "predict_rows", lambda *a, **k: calls.append(1) or predict_rows(*a, **k))
     assert fit_verdict(run, store, progress=False) == first
     assert not calls
-    assert fit_verdict(run, store, false_positive_rate=0.3, progress=False).threshold < first.threshold
+    assert fit_verdict(run, store, healthy_share=0.3, progress=False).threshold < first.threshold
     assert len(calls) == 1
-    assert load_verdict(run).false_positive_rate == 0.3
+    assert load_verdict(run).key["healthy_share"] == 0.3
 
 
-def test_items_are_spread_when_there_are_too_many(store, run, monkeypatch):
-    monkeypatch.setattr(module, "_MOST_VOXELS", 5 * 16 * 16)
+def test_fewer_scans_are_taken_whole_when_there_are_too_many(store, run, monkeypatch):
+    rows = store.healthy_rows("val")
+    scans = store.index["scan"].to_numpy()[rows]
+    monkeypatch.setattr(module, "_MOST_VOXELS", 16 * 16 * (len(rows) - 1))
     verdict = fit_verdict(run, store, progress=False)
-    assert 3 <= verdict.items <= 5
-    assert verdict.people == 2
+    assert verdict.people == 1
+    assert verdict.items == np.count_nonzero(scans == scans.min())
 
 
 @pytest.mark.parametrize(
@@ -60,7 +77,7 @@ def test_items_are_spread_when_there_are_too_many(store, run, monkeypatch):
     [
         ({"pipeline": "lambert2021"}, "expected a threshold that is fitted on healthy scans, found BestDice"),
         ({"pipeline": "poster"}, "unknown pipeline 'poster'; did you mean 'poster2023'"),
-        ({"false_positive_rate": 2.0}, "expected 0 <= rate < 1"),
+        ({"healthy_share": 0.0}, "healthy_share: expected above 0, found 0.0"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(store, run, options, message):
@@ -87,11 +104,11 @@ def test_the_file_can_be_read_by_others(store, run):
     values = json.loads((run / VERDICT).read_text())
     assert values["pipeline"]["name"] == "poster2023"
     assert [step["value"] for step in values["pipeline"]["steps"] if "value" in step] == [verdict.threshold]
-    assert (values["people"], values["false_positive_rate"]) == (2, 0.02)
+    assert (values["people"], values["key"]["healthy_share"]) == (2, 0.001)
 
 
 def test_a_threshold_of_ones_own(store, run):
-    verdict = fit_verdict(run, store, false_positive_rate=0.1, progress=False)
+    verdict = fit_verdict(run, store, healthy_share=0.1, progress=False)
     for known in (None, verdict):
         steps = pipeline_with(0.25, known)
         assert steps.threshold.value == 0.25

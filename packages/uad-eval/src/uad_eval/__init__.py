@@ -5,7 +5,7 @@ from importlib.metadata import version
 from uad_eval.comparison import over_seeds, paired_difference
 from uad_eval.errors import InputError
 from uad_eval.evaluation import SubjectVoxels, evaluate, evaluate_subjects
-from uad_eval.healthy_volume import evaluate_false_positives, healthy_volume_threshold, marked_volumes
+from uad_eval.healthy_volume import evaluate_false_positives, marked_volumes
 from uad_eval.protocols import (
     HEALTHY_VALIDATION,
     HEALTHY_VOLUME,
@@ -48,7 +48,6 @@ __all__ = [
     "evaluate_samples",
     "evaluate_subjects",
     "healthy_validation_threshold",
-    "healthy_volume_threshold",
     "label_cost",
     "leaderboard",
     "lesion_validation_threshold",

@@ -1,10 +1,10 @@
-"""False positives as a volume: the ml that are marked in a scan without a lesion, and the threshold for a stated one.
+"""False positives as a volume: the ml that are marked in a scan without a lesion.
 
 A clinic does not ask for a share of voxels but how much a healthy scan gets marked, after all post-processing. Where
 items are slices, a scan's volume is that of its lesion-free slices at hand.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,11 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from uad_eval.bootstrap import DRAWS, ratio_draws, subject_weights
 from uad_eval.errors import InputError
 from uad_eval.figures import Figure, tabulate
-from uad_eval.protocols import HEALTHY_VOLUME
 from uad_eval.ranking import ratio
 from uad_eval.results import Evaluation, RunKey, single_figures
-
-_CLOSE = 0.99  # a threshold that uses this share of what is allowed is good enough
 
 
 def marked_volumes(masks: ArrayLike, voxel_ml: ArrayLike, scans: ArrayLike) -> NDArray:
@@ -50,54 +47,6 @@ def marked_volumes(masks: ArrayLike, voxel_ml: ArrayLike, scans: ArrayLike) -> N
     marked = np.count_nonzero(masks.reshape(len(masks), -1), axis=1) * voxel_ml
     names, whose = np.unique(scans, return_inverse=True)
     return np.bincount(whose, weights=marked, minlength=len(names))
-
-
-def healthy_volume_threshold(
-    scores: ArrayLike, mean_volume: Callable[[float], float], *, false_positive_ml: float
-) -> float:
-    """Choose the lowest threshold at which healthy scans get at most a stated volume marked, in the mean.
-
-    Parameters
-    ----------
-    scores : array_like, any shape
-        Anomaly scores of healthy validation voxels; the threshold is one of them.
-    mean_volume : callable
-        Threshold to the mean volume in ml that is marked in a healthy validation scan, all steps after the threshold
-        included; must fall, or stay, as the threshold rises.
-    false_positive_ml : float
-        The stated volume, above 0.
-
-    Returns
-    -------
-    float
-        At it the mean volume is at most the stated one. The search ends when 99 % of that are used, or no lower
-        threshold is allowed.
-
-    Raises
-    ------
-    InputError
-        The volume is not above 0, there is no voxel, or a score is not finite.
-    """
-    if not false_positive_ml > 0:
-        raise InputError(f"false_positive_ml: expected above 0, found {false_positive_ml}")
-    falling = np.sort(np.asarray(scores).ravel())[::-1]
-    if not falling.size or not np.isfinite(falling).all():
-        raise InputError(
-            f"a threshold for {HEALTHY_VOLUME} needs finite scores of healthy voxels, found {falling.size} scores, "
-            f"{np.count_nonzero(~np.isfinite(falling))} of them not finite"
-        )
-    # How many voxels may exceed the threshold; it is looked for by ratio, because marked voxels are few.
-    allowed, refused = 0, falling.size
-    while refused - allowed > 1:
-        above = min(max(int(np.sqrt(max(allowed, 1) * refused)), allowed + 1), refused - 1)
-        volume = mean_volume(float(falling[above]))
-        if volume > false_positive_ml:
-            refused = above
-            continue
-        allowed = above
-        if volume >= _CLOSE * false_positive_ml:
-            break
-    return float(falling[allowed])
 
 
 def evaluate_false_positives(

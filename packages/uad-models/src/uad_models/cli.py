@@ -301,8 +301,8 @@ def _fit_threshold(arguments: argparse.Namespace, store: ArrayStore, *, at_least
         return
     verdict = fit_verdict(arguments.out, store, at_least=at_least, accelerator=arguments.accelerator)
     print(
-        f"threshold: {verdict.threshold:.4g}; of the brain voxels without lesion of {verdict.people} people "
-        f"{verdict.false_positive_rate:.1%} lie above it"
+        f"threshold: {verdict.threshold:.4g}; with it {verdict.healthy_mean:.2%} of the brain is marked in scans of "
+        f"{verdict.people} people, where they have no lesion"
     )
 
 

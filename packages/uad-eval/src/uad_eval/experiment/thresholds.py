@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from uad_data import ArrayStore
 from uad_eval.experiment.settings import ExperimentSettings
-from uad_eval.healthy_volume import healthy_volume_threshold, marked_volumes
+from uad_eval.healthy_volume import marked_volumes
 from uad_eval.protocols import (
     HEALTHY_VALIDATION,
     HEALTHY_VOLUME,
@@ -14,7 +14,7 @@ from uad_eval.protocols import (
     lesion_validation_threshold,
     synthetic_validation_threshold,
 )
-from uad_postproc import Context, Pipeline
+from uad_postproc import Context, Pipeline, lowest_threshold
 
 
 def label_free_thresholds(
@@ -51,7 +51,7 @@ def label_free_thresholds(
     inside = scores[brain]
     return {
         HEALTHY_VALIDATION: healthy_validation_threshold(inside, false_positive_rate=settings.false_positive_rate),
-        HEALTHY_VOLUME: healthy_volume_threshold(inside, mean_volume, false_positive_ml=settings.false_positive_ml),
+        HEALTHY_VOLUME: lowest_threshold(inside, mean_volume, at_most=settings.false_positive_ml),
     }
 
 

@@ -89,8 +89,9 @@ def _verdict(result: ScanResult) -> str:
         verdict = result.verdict
         if verdict and result.own_threshold is None:
             more += (
-                f". For comparison, {_healthy(result, verdict)}: half of them had less than "
-                f"{verdict.healthy_median:.2%} marked, 95 % less than {verdict.healthy_high:.2%}"
+                f". For comparison, {_healthy(result, verdict)}: in the mean "
+                f"{verdict.healthy_mean:.2%} of a brain was marked, in half of the scans at most "
+                f"{verdict.healthy_median:.2%}, in 95 % of them at most {verdict.healthy_high:.2%}"
             )
         more += "."
     return f'<div class="verdict"><b>{line}</b><p>{more}</p><p><b style="font-size:inherit">{_DISCLAIMER}</b></p></div>'
@@ -238,9 +239,9 @@ def _histogram(result: ScanResult) -> str:
             f'<text class="limit" x="{x + shift:.1f}" y="13" text-anchor="{anchor}">threshold {limit:.3g}</text>'
         )
     if limit is not None:
-        note = f" {(values > limit).mean():.1%} of the brain is above the threshold"
+        note = f" {(values > limit).mean():.2%} of the brain is above the threshold"
         own = result.own_threshold is not None or result.verdict is None
-        note += "." if own else f", {result.verdict.false_positive_rate:.1%} in healthy brains."  # type: ignore[union-attr]
+        note += "." if own else f", {result.verdict.false_positive_rate:.2%} in healthy brains."  # type: ignore[union-attr]
     return (
         f'<section><h2>Values of the map</h2><svg class="histogram" viewBox="0 -4 640 186" role="img" '
         f'aria-label="histogram of the map">{bars}<line x1="0" x2="640" y1="160" y2="160"/>{line}'
@@ -308,12 +309,12 @@ def _threshold(result: ScanResult) -> str:
     if result.config.labels:
         return (
             f"{result.threshold:.4g} of a probability that was learned from the labels of "
-            f"{len(result.config.labels['scans'])} scan(s); {verdict.false_positive_rate:.1%} of the brain voxels of "
-            f"{_healthy(result, verdict)} lie above it"
+            f"{len(result.config.labels['scans'])} scan(s); with it {verdict.healthy_mean:.2%} of a brain is marked in "
+            f"{_healthy(result, verdict)}"
         )
     return (
-        f"{result.threshold:.4g}, fitted on {_healthy(result, verdict)}, so that {verdict.false_positive_rate:.1%} of "
-        "their brain voxels lie above it; no lesion was used"
+        f"{result.threshold:.4g}, the lowest with which {verdict.healthy_mean:.2%} of a brain is marked in the mean of "
+        f"{_healthy(result, verdict)}; no lesion was used"
     )
 
 

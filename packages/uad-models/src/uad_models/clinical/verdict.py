@@ -1,7 +1,9 @@
 """From map to mask: the threshold of a run, fitted on healthy people that it was not trained on.
 
-``pipeline.json`` in the run folder holds the fitted pipeline (`uad_postproc`), how many people and items it was fitted
-on, how much of a healthy brain it marks, and what it was fitted with, so that it is fitted again when that changes.
+It is the lowest at which a stated share of their brains, in the mean, is marked when the pipeline is done: a
+thousandth, about 1 ml of a whole brain, unless told otherwise. ``pipeline.json`` in the run folder holds the fitted
+pipeline (`uad_postproc`), how many people and items it was fitted on, how much of a healthy brain it marks, and what it
+was fitted with, so that it is fitted again when that changes.
 """
 
 import hashlib
@@ -19,16 +21,18 @@ from uad_data.errors import InputError
 from uad_models.checkpoint import replacing
 from uad_models.predict import predict_rows
 from uad_models.run_folder import MODEL, load_run
-from uad_postproc import Context, Pipeline
+from uad_postproc import Context, Pipeline, lowest_threshold
 from uad_postproc import InputError as PipelineError
 from uad_postproc.pipelines import pipeline as find_pipeline
 from uad_postproc.steps import HealthyQuantile
 
 VERDICT = "pipeline.json"
-VERDICT_FORMAT = 1
+VERDICT_FORMAT = 2
 DEFAULT_PIPELINE = "poster2023"
-# A quantile of 2 % needs no more; memory and disk hold 4 bytes for each.
-_MOST_VOXELS = 50_000_000
+HEALTHY_SHARE = 0.001
+"""Share of a healthy brain that may be marked: about 1 ml of a whole one."""
+# A fit needs no more, though never less than a scan; memory and disk hold 4 bytes for each.
+_MOST_VOXELS = 20_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +44,12 @@ class Verdict:
     pipeline
         With its threshold.
     false_positive_rate
-        Share of healthy brain voxels that were allowed above the threshold, or lie above the least there is.
+        Share of healthy brain voxels above the threshold, before the steps that follow it.
     people, items
         Healthy people, and slices or volumes of theirs, that it was fitted on.
-    healthy_median, healthy_high
-        Share of the brain that the whole pipeline marks in those people: their median, and what 95 % of them stay
-        below.
+    healthy_mean, healthy_median, healthy_high
+        Share of the brain that the whole pipeline marks in their scans: in the mean, which was kept to what was stated
+        or is below it; in half of the scans at most; in 95 % of them at most.
     key
         What decided the fit: weights, arrays, pipeline.
     """
@@ -54,6 +58,7 @@ class Verdict:
     false_positive_rate: float
     people: int
     items: int
+    healthy_mean: float
     healthy_median: float
     healthy_high: float
     key: dict[str, Any]
@@ -69,7 +74,7 @@ def fit_verdict(
     store: ArrayStore,
     *,
     pipeline: str = DEFAULT_PIPELINE,
-    false_positive_rate: float | None = None,
+    healthy_share: float = HEALTHY_SHARE,
     at_least: float | None = None,
     accelerator: str = "auto",
     progress: bool = True,
@@ -83,11 +88,12 @@ def fit_verdict(
     store
         The arrays that it was trained on.
     pipeline
-        One of `uad_postproc.list_pipelines` whose threshold is fitted on healthy scans.
-    false_positive_rate
-        Share of healthy brain voxels above the threshold; None takes the pipeline's own.
+        One of `uad_postproc.list_pipelines` whose threshold is fitted on healthy scans; its steps are used, with this
+        fit in place of its own.
+    healthy_share
+        Share of the brain that the whole pipeline may mark in a healthy scan, in the mean; above 0.
     at_least
-        The threshold is not below this, however few healthy voxels exceed it; for maps of probabilities that were
+        The threshold is not below this, however little is marked in healthy scans; for maps of probabilities that were
         learned from labels, 0.5.
     accelerator
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
@@ -101,21 +107,28 @@ def fit_verdict(
     Raises
     ------
     InputError
-        The run is not finished or belongs to other arrays, there is no healthy validation row, the pipeline needs
-        labels, or the disk is full.
+        The run is not finished or belongs to other arrays, there is no healthy validation row, the pipeline's threshold
+        is not one for healthy scans, the share is not above 0, or the disk is full.
     """
     run = Path(run)
     method, config = load_run(run)
     if config.digest != store.digest:
         raise InputError(f"run {run} was trained on other images: fit its threshold on the arrays {config.digest}")
-    steps = _with_rate(pipeline, false_positive_rate)
-    key: dict[str, Any] = {"model": weights_digest(run), "arrays": store.digest, "pipeline": steps.to_dict()}
+    steps = _fitted_on_healthy(pipeline)
+    if not healthy_share > 0:
+        raise InputError(f"healthy_share: expected above 0, found {healthy_share}")
+    key: dict[str, Any] = {
+        "model": weights_digest(run),
+        "arrays": store.digest,
+        "pipeline": steps.to_dict(),
+        "healthy_share": healthy_share,
+    }
     if at_least is not None:
         key["at_least"] = at_least
     earlier = load_verdict(run)
     if earlier and earlier.key == json.loads(json.dumps(key)):
         return earlier
-    rows = _spread(store.healthy_rows("val"), int(np.prod(store.spec.size)))
+    rows = _whole_scans(store, store.healthy_rows("val"))
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=run) as folder:
         path = Path(folder) / "maps.npy"
         predict_rows(method, store, rows, path, accelerator=accelerator, progress=progress)
@@ -198,24 +211,26 @@ def weights_digest(run: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
-def _with_rate(name: str, rate: float | None) -> Pipeline:
-    """Find a pipeline whose threshold is fitted on healthy scans, and set its rate."""
+def _fitted_on_healthy(name: str) -> Pipeline:
+    """Find a pipeline whose threshold is one for healthy scans."""
     try:
         steps = find_pipeline(name)
-        threshold = steps.threshold
-        if not isinstance(threshold, HealthyQuantile):
-            raise InputError(
-                f"pipeline {name!r}: expected a threshold that is fitted on healthy scans, found "
-                f"{type(threshold).__name__}; choose {DEFAULT_PIPELINE!r}"
-            )
-        return steps if rate is None else steps.with_threshold(replace(threshold, false_positive_rate=rate))
     except PipelineError as error:
         raise InputError(str(error)) from error
+    if not isinstance(steps.threshold, HealthyQuantile):
+        raise InputError(
+            f"pipeline {name!r}: expected a threshold that is fitted on healthy scans, found "
+            f"{type(steps.threshold).__name__}; choose {DEFAULT_PIPELINE!r}"
+        )
+    return steps
 
 
-def _spread(rows: np.ndarray, voxels: int) -> np.ndarray:
-    """Take evenly spread rows, as many as fit into memory."""
-    return rows[:: -(-len(rows) * voxels // _MOST_VOXELS)]
+def _whole_scans(store: ArrayStore, rows: np.ndarray) -> np.ndarray:
+    """Take the rows of evenly spread scans, as many as fit into memory."""
+    scans = store.index["scan"].to_numpy()[rows]
+    names = np.unique(scans)
+    every = -(-len(rows) * int(np.prod(store.spec.size)) // _MOST_VOXELS)
+    return rows[np.isin(scans, names[::every])]
 
 
 def _fit(
@@ -227,21 +242,28 @@ def _fit(
     *,
     at_least: float | None = None,
 ) -> Verdict:
-    """Fit on the voxels of all people alike, then look at what is marked in each."""
+    """Find the threshold by what the finished masks of all scans take of their brains."""
     scores = [(steps.score(maps[part], context), context) for part, context in _scans(store, rows)]
     inside = np.concatenate([score[context.brain] for score, context in scores])
-    fitted = steps.fit_voxels(inside)
-    rate = steps.threshold.false_positive_rate  # type: ignore[attr-defined]
-    if at_least is not None and float(fitted.threshold.value or 0.0) < at_least:
-        fitted, rate = steps.with_threshold(at_least), float((inside > at_least).mean())
-    shares = [float(fitted.mask_from_scores(score, context)[context.brain].mean()) for score, context in scores]
+    sizes = [np.count_nonzero(context.brain) for _, context in scores]
+
+    def shares(threshold: float) -> np.ndarray:
+        """Give the share of each scan's brain that is marked."""
+        cut = steps.with_threshold(threshold)
+        marked = [np.count_nonzero(cut.mask_from_scores(score, context)) for score, context in scores]
+        return np.divide(marked, np.maximum(sizes, 1))
+
+    threshold = lowest_threshold(inside, lambda value: float(shares(value).mean()), at_most=key["healthy_share"])
+    threshold = max(threshold, -np.inf if at_least is None else at_least)
+    marked = shares(threshold)
     return Verdict(
-        pipeline=fitted,
-        false_positive_rate=rate,
+        pipeline=steps.with_threshold(threshold),
+        false_positive_rate=float((inside > np.float32(threshold)).mean()),
         people=store.index["subject"].iloc[rows].nunique(),
         items=len(rows),
-        healthy_median=float(np.median(shares)),
-        healthy_high=float(np.quantile(shares, 0.95)),
+        healthy_mean=float(marked.mean()),
+        healthy_median=float(np.median(marked)),
+        healthy_high=float(np.quantile(marked, 0.95)),
         key=key,
     )
 
