@@ -31,10 +31,30 @@ def noisy(volume: np.ndarray, sigma: float, *, magnitude: bool, seed=0) -> np.nd
 def test_dice_and_volume_by_hand() -> None:
     brain, template = np.zeros((2, 4, 5, 6), bool)
     brain[1, 1, 1:5] = True
-    template[1, 1, 3:5] = template[2, 2, 2:6] = True
+    template[1, 1, 3:5] = template[2, 2, 2:4] = True
     found = measure(np.ones((4, 5, 6)), brain, spacing=(10, 5, 2), template_brain=template)
-    assert found["dice_to_template"] == pytest.approx(2 * 2 / (4 + 6))
+    assert found["dice_to_template"] == pytest.approx(2 * 2 / (4 + 4))
     assert found["brain_ml"] == pytest.approx(4 * 100 / 1000)
+
+
+def test_a_small_brain_in_its_place_agrees_with_the_template_and_a_shifted_or_cut_one_does_not() -> None:
+    z, y, x = np.ogrid[-20:21, -24:25, -22:23]
+
+    def brain(side, y0=0.0):
+        return (z / (14 * side)) ** 2 + ((y - y0) / (20 * side)) ** 2 + (x / (16 * side)) ** 2 < 1
+
+    template = brain(1.0)
+    cut = template & (z < 5)
+
+    def dice(mask):
+        return measure(np.ones(mask.shape), mask, spacing=(1, 1, 1), template_brain=template)["dice_to_template"]
+
+    assert dice(template) == 1
+    assert dice(brain(0.8)) > 0.97
+    assert dice(brain(1.15)) > 0.97
+    assert dice(brain(0.5)) < 0.7
+    assert dice(brain(0.8, y0=8)) < 0.8
+    assert dice(cut) < 0.9
 
 
 def test_volume_is_that_of_the_person_and_not_of_the_stretched_brain() -> None:

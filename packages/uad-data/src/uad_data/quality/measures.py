@@ -17,6 +17,7 @@ from uad_data.preparation.way_back import WayBack
 _MAD_GAUSSIAN, _MAD_RAYLEIGH = 0.67449, 0.44845
 _CORNER = 0.1  # side of the cubes in the grid's corners that are looked at for air
 _BORDER_SHARE = 0.001  # of the brain in the scan's outermost voxels; a brainstem alone, cut off below, is less
+_SIZE_RANGE = (0.75, 1.33)  # of a brain's side to the template's: volumes of 0.42 to 2.4 times its own
 
 Measures = dict[str, Any]
 
@@ -51,7 +52,8 @@ def measure(
         All values can be written as JSON; None where there is nothing to measure.
 
         ``dice_to_template``
-            Overlap of brain and template brain, 0 to 1; None without template.
+            Overlap of brain and template brain, 0 to 1, with the brain at the template's size: shape and place count,
+            and volume is a measure of its own. None without template.
         ``brain_ml``
             Volume of the brain in the person, in ml: what the grid holds of it, not stretched.
         ``snr``
@@ -102,7 +104,7 @@ def measure(
     signal, source = _worst_snr(channels, brain, _native_steps(way_back))
     contrasts = [value for channel in channels if (value := _contrast(channel[brain])) is not None]
     return {
-        "dice_to_template": None if template_brain is None else _dice(brain, template_brain),
+        "dice_to_template": None if template_brain is None else _dice_at_one_size(brain, template_brain),
         "brain_ml": size * float(np.prod(spacing)) / 1000 * stretch,
         "snr": signal,
         "snr_source": source,
@@ -126,9 +128,22 @@ def _depth(way_back: WayBack) -> NDArray[np.float32]:
     return depth
 
 
-def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Overlap of two masks; 0 if both are empty."""
-    return 2 * int(np.count_nonzero(a & b)) / max(int(np.count_nonzero(a)) + int(np.count_nonzero(b)), 1)
+def _dice_at_one_size(brain: NDArray[np.bool_], template: NDArray[np.bool_]) -> float:
+    """Overlap of the brain, enlarged or shrunk about its centre to the template's volume, with it; 0 if one is empty.
+
+    Rigid registration leaves a small brain small, and it would overlap poorly however well it lies.
+    """
+    sizes = np.array([np.count_nonzero(brain), np.count_nonzero(template)])
+    if not sizes.all():
+        return 0.0
+    # No adult's brain needs more; a mask that is larger or smaller still is broken, and shows it.
+    scale = float(np.clip(np.cbrt(sizes[0] / sizes[1]), *_SIZE_RANGE))
+    centre = np.array([axis.mean() for axis in np.nonzero(brain)])
+    scaled = ndimage.affine_transform(
+        brain.astype(np.float32), np.full(3, scale), offset=centre * (1 - scale), order=1, prefilter=False
+    )
+    brain = scaled >= 0.5
+    return 2 * int(np.count_nonzero(brain & template)) / int(np.count_nonzero(brain) + sizes[1])
 
 
 def _worst_snr(channels: NDArray, brain: NDArray[np.bool_], steps: Sequence[int]) -> tuple[float | None, str | None]:

@@ -44,7 +44,7 @@ class DilatedCVAE(CVAE):
                 "dilations": (1, 2, 2),
                 "latent_dim": 8,
             },
-            train={"steps": 500, "batch_size": 16, "learning_rate": 2e-3},
+            train={"steps": 300, "batch_size": 16, "learning_rate": 2e-3},
         ),
         "paper": Preset(
             config={

@@ -109,8 +109,8 @@ class DISYRE(Method):
     any_size = True
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
-            config={"channels": (16, 32, 64), "fold": 2},
-            train={"steps": 500, "batch_size": 16, "learning_rate": 2e-3, "ema_decay": 0.99},
+            config={"channels": (16, 32, 64), "fold": 2, "restorations": 3},
+            train={"steps": 300, "batch_size": 16, "learning_rate": 2e-3, "ema_decay": 0.99},
         ),
         "paper": Preset(
             config={"kinds": ("foreign_interpolation",)},

@@ -126,7 +126,7 @@ class DRAEM(Method):
                 "fold": 2,
                 "smoothing": 5,
             },
-            train={"steps": 500, "batch_size": 16, "learning_rate": 2e-3, "ema_decay": 0.99},
+            train={"steps": 300, "batch_size": 16, "learning_rate": 2e-3, "ema_decay": 0.99},
         ),
         "paper": Preset(
             config={"kinds": ("draem_texture",)},

@@ -88,7 +88,7 @@ class Restoration(VAEKL):
     config: RestorationConfig
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
-            config={"channels": (16, 32, 64), "latent_dim": 8, "restoration_steps": 3, "step_size": 0.4},
+            config={"channels": (16, 32, 64), "latent_dim": 8, "restoration_steps": 2, "step_size": 0.6},
             train={"steps": 500, "batch_size": 16, "learning_rate": 2e-3},
         ),
         "paper": Preset(

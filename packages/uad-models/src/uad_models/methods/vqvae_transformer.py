@@ -125,8 +125,9 @@ class VQVAETransformer(VQVAE):
                 "width": 64,
                 "depth": 4,
                 "heads": 4,
+                "samples": 2,
             },
-            train={"steps": 800, "batch_size": 16, "learning_rate": 2e-3, "validate_every": 200},
+            train={"steps": 600, "batch_size": 16, "learning_rate": 2e-3, "validate_every": 200},
         ),
         "paper": Preset(
             config={

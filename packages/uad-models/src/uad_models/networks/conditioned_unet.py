@@ -55,6 +55,7 @@ class ConditionedUNet(UNet):
         Tensor
             ``(b, out_channels, *s)``.
         """
+        x = x.contiguous(memory_format=self.memory_format)
         described = self.describe(step_waves(step, self.embedding))
         skips = []
         for depth, (stage, film) in enumerate(zip(self.down, self.film_down, strict=True)):

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from uad_models.networks.folding import folded, unfolded
+from uad_models.networks.memory_format import CHANNELS_LAST
 
 GROUPS = 8
 LAYER = {2: nn.Conv2d, 3: nn.Conv3d}
 POOL = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 class ResidualUNet(nn.Module):

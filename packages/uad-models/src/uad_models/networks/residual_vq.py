@@ -15,7 +15,8 @@ import itertools
 
 from torch import Tensor, nn
 
-from uad_models.networks.encoder_decoder import CHANNELS_LAST, CONVOLUTION, TRANSPOSED
+from uad_models.networks.encoder_decoder import CONVOLUTION, TRANSPOSED
+from uad_models.networks.memory_format import CHANNELS_LAST
 
 
 class ResidualBlock(nn.Module):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from uad_models.networks.memory_format import CHANNELS_LAST
+
 CONVOLUTION = {2: functional.conv2d, 3: functional.conv3d}
 LAYER = {2: nn.Conv2d, 3: nn.Conv3d}
 POOL = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
@@ -43,6 +45,7 @@ class StandardisedConv(nn.Module):
         variance, mean = torch.var_mean(self.weight, dim=axes, keepdim=True, correction=0)
         fan_in = self.weight[0].numel()
         weight = (self.weight - mean) * torch.rsqrt(variance * fan_in + 1e-6)
+        weight = weight.contiguous(memory_format=CHANNELS_LAST[x.ndim - 2])
         return self.convolution(x, weight, self.bias, padding=1)
 
 
@@ -70,9 +73,11 @@ class UNet(nn.Module):
         self.raise_ = nn.ModuleList(UP[dims](wide, narrow, 2, stride=2) for wide, narrow in steps)
         self.up = nn.ModuleList(_stage(dims, 2 * narrow, narrow) for _, narrow in steps)
         self.last = LAYER[dims](channels[0], out_channels, 1)
+        self.memory_format = CHANNELS_LAST[dims]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(b, in_channels, *s)`` to ``(b, out_channels, *s)``."""
+        x = x.contiguous(memory_format=self.memory_format)
         skips = []
         for depth, stage in enumerate(self.down):
             x = stage(self.pool(x) if depth else x)
