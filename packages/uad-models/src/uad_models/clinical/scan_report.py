@@ -68,7 +68,7 @@ def _painter(result: ScanResult) -> Painter:
         labels=result.labels,
         spacing=result.spacing,
         low=float(low),
-        high=float(max(high, 1.5 * (result.threshold or 0), low + 1e-6)),
+        high=float(max(high, min(1.5 * (result.threshold or 0), inside.max()), low + 1e-6)),
     )
 
 
