@@ -88,7 +88,7 @@ class AAE(AE):
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
             config={"channels": (16, 32, 64), "latent_dim": 8},
-            train={"steps": 300, "batch_size": 16, "learning_rate": 2e-3},
+            train={"steps": 500, "batch_size": 16, "learning_rate": 2e-3},
         ),
         "paper": Preset(
             config={
