@@ -7,7 +7,7 @@ from uad_data.arrays import ArraySpec, build_arrays
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_models.clinical import verdict as module
-from uad_models.clinical.verdict import VERDICT, fit_verdict, load_verdict, pipeline_with
+from uad_models.clinical.verdict import HEALTHY_SHARE, VERDICT, fit_verdict, load_verdict, pipeline_with
 from uad_models.predict import predict_rows
 from uad_models.registry import create
 from uad_models.training import fit
@@ -43,12 +43,14 @@ def test_the_threshold_is_the_lowest_at_which_the_stated_share_of_healthy_brains
     assert not list(run.glob(".tmp*"))
 
 
-def test_at_least_keeps_the_threshold_up(store, run):
-    usual = fit_verdict(run, store, healthy_share=0.1, progress=False)
-    higher = fit_verdict(run, store, healthy_share=0.1, at_least=usual.threshold * 1.1, progress=False)
-    assert higher.threshold == pytest.approx(usual.threshold * 1.1)
-    assert higher.healthy_mean < usual.healthy_mean
-    assert fit_verdict(run, store, healthy_share=0.1, at_least=0.0, progress=False).threshold == usual.threshold
+def test_a_probability_is_not_cut_below_one_half(store, tmp_path):
+    small, short = {"channels": (8, 8), "fold": 1, "coarse": 1}, {"steps": 2, "batch_size": 4}
+    fit("synthetic_unet", store, tmp_path, config=small, train=short, progress=False)
+    strict = fit_verdict(tmp_path, store, healthy_share=1e-6, progress=False)
+    generous = fit_verdict(tmp_path, store, healthy_share=0.9, progress=False)
+    assert generous.threshold == 0.5
+    assert generous.healthy_mean <= 0.9
+    assert strict.threshold >= 0.5
 
 
 def test_it_is_kept_until_something_changes(store, run, monkeypatch):
@@ -104,7 +106,7 @@ def test_the_file_can_be_read_by_others(store, run):
     values = json.loads((run / VERDICT).read_text())
     assert values["pipeline"]["name"] == "poster2023"
     assert [step["value"] for step in values["pipeline"]["steps"] if "value" in step] == [verdict.threshold]
-    assert (values["people"], values["key"]["healthy_share"]) == (2, 0.001)
+    assert (values["people"], values["key"]["healthy_share"]) == (2, HEALTHY_SHARE)
 
 
 def test_a_threshold_of_ones_own(store, run):

@@ -12,7 +12,7 @@ from uad_data.arrays import ArraySpec, ArrayStore, build_arrays
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_models.clinical.scan_prediction import Prediction, predict_cohort, predict_scan
-from uad_models.clinical.verdict import fit_verdict
+from uad_models.clinical.verdict import HEALTHY_SHARE, fit_verdict
 from uad_models.labelled.carry_over import read_report, summary
 from uad_models.labelled.finetune import CARRIED_OVER, DEFAULT_BASE, finetune, resolve_finetune
 from uad_models.labelled.segmenter import SegmenterConfig
@@ -33,7 +33,6 @@ _FLAGS = {
     "precision": "--precision",
 }
 _FINETUNE_FLAGS = _FLAGS | {"base": "--method", "network": "--pretrained or --base-preset", "classes": "--classes"}
-_EVEN = 0.5  # a probability that was learned from labels: lesion is as likely as not
 _DESCRIPTION = """\
 Train methods of unsupervised anomaly detection on healthy brain scans, and find what is anomalous in others.
 
@@ -202,6 +201,13 @@ def _add_images(parser: argparse.ArgumentParser, default: str) -> None:
         help=f"H W: slices; D H W: volumes (default: that {default} 128 128)",
     )
     add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help=_SET)
+    add(
+        "--healthy-share",
+        type=float,
+        default=HEALTHY_SHARE,
+        metavar="SHARE",
+        help="of a healthy brain that 'predict' may mark, in the mean of 'val' (default: %(default)s, about 6 ml)",
+    )
     add("--cache", type=Path, metavar="DIR", help=f"where prepared images are kept (default: {_CACHE} beside CSV)")
     add("--accelerator", default="auto", metavar="NAME", help="auto (default), cpu, cuda or mps")
     add("--devices", default=1, type=int, metavar="N", help="how many of them (default: 1)")
@@ -271,7 +277,7 @@ def _finetune(arguments: argparse.Namespace) -> None:
         if arguments.pretrained and not arguments.from_scratch:
             print(f"{arguments.out / CARRIED_OVER}: {summary(read_report(arguments.out / CARRIED_OVER))}")
         print(f"finished: {arguments.out}")
-        _fit_threshold(arguments, store, at_least=_EVEN)
+        _fit_threshold(arguments, store)
 
 
 def _settings(arguments: argparse.Namespace, config: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
@@ -292,14 +298,16 @@ def _prepared(arguments: argparse.Namespace, cohort: Cohort, spec: ArraySpec) ->
     return build_arrays(cohort.with_modalities(spec.modalities), spec, cache=cache)
 
 
-def _fit_threshold(arguments: argparse.Namespace, store: ArrayStore, *, at_least: float | None = None) -> None:
+def _fit_threshold(arguments: argparse.Namespace, store: ArrayStore) -> None:
     """Fit the run's threshold where there are healthy people to fit it on, and say so."""
     try:
         store.healthy_rows("val")
     except InputError as error:
         print(f"no threshold was fitted, so that 'predict' writes maps only, or needs --threshold: {error}")
         return
-    verdict = fit_verdict(arguments.out, store, at_least=at_least, accelerator=arguments.accelerator)
+    verdict = fit_verdict(
+        arguments.out, store, healthy_share=arguments.healthy_share, accelerator=arguments.accelerator
+    )
     print(
         f"threshold: {verdict.threshold:.4g}; with it {verdict.healthy_mean:.2%} of the brain is marked in scans of "
         f"{verdict.people} people, where they have no lesion"

@@ -50,7 +50,7 @@ def metric_bars(board: pd.DataFrame, results: pd.DataFrame, *, column: str = "av
             panel.plot(values, place + spread, "o", color=colour, markersize=4, markeredgewidth=0, alpha=0.8)
         panel.set_yticks(range(len(board)), board["method"])
         panel.set(xlabel=f"{column_of.heading}  (bar and line: {_aggregated(board)}, 95 % interval; dots: subjects)")
-        panel.invert_yaxis()
+        panel.set_ylim(len(board) - 0.5, -0.5)
         panel.grid(axis="y", visible=False)
         panel.set_xlim(0, min(panel.get_xlim()[1], 1.02) if column_of.compared else None)
     return figure

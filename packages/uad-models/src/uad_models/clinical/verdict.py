@@ -1,9 +1,10 @@
 """From map to mask: the threshold of a run, fitted on healthy people that it was not trained on.
 
-It is the lowest at which a stated share of their brains, in the mean, is marked when the pipeline is done: a
-thousandth, about 1 ml of a whole brain, unless told otherwise. ``pipeline.json`` in the run folder holds the fitted
-pipeline (`uad_postproc`), how many people and items it was fitted on, how much of a healthy brain it marks, and what it
-was fitted with, so that it is fitted again when that changes.
+It is the lowest at which a stated share of their brains, in the mean, is marked when the pipeline is done: 5 in 1,000,
+about 6 ml of a whole brain, unless told otherwise. Where the map is a probability (`Method.finds_lesions`, and what
+learned from labels) it is never below one half. ``pipeline.json`` in the run folder holds the fitted pipeline
+(`uad_postproc`), how many people and items it was fitted on, how much of a healthy brain it marks, and what it was
+fitted with, so that it is fitted again when that changes.
 """
 
 import hashlib
@@ -29,8 +30,9 @@ from uad_postproc.steps import HealthyQuantile
 VERDICT = "pipeline.json"
 VERDICT_FORMAT = 2
 DEFAULT_PIPELINE = "poster2023"
-HEALTHY_SHARE = 0.001
-"""Share of a healthy brain that may be marked: about 1 ml of a whole one."""
+HEALTHY_SHARE = 0.005
+"""Share of a healthy brain that may be marked: about 6 ml of a whole one."""
+_EVEN = 0.5  # of a probability: lesion is as likely as not
 # A fit needs no more, though never less than a scan; memory and disk hold 4 bytes for each.
 _MOST_VOXELS = 20_000_000
 
@@ -75,7 +77,6 @@ def fit_verdict(
     *,
     pipeline: str = DEFAULT_PIPELINE,
     healthy_share: float = HEALTHY_SHARE,
-    at_least: float | None = None,
     accelerator: str = "auto",
     progress: bool = True,
 ) -> Verdict:
@@ -92,9 +93,6 @@ def fit_verdict(
         fit in place of its own.
     healthy_share
         Share of the brain that the whole pipeline may mark in a healthy scan, in the mean; above 0.
-    at_least
-        The threshold is not below this, however little is marked in healthy scans; for maps of probabilities that were
-        learned from labels, 0.5.
     accelerator
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     progress
@@ -123,8 +121,6 @@ def fit_verdict(
         "pipeline": steps.to_dict(),
         "healthy_share": healthy_share,
     }
-    if at_least is not None:
-        key["at_least"] = at_least
     earlier = load_verdict(run)
     if earlier and earlier.key == json.loads(json.dumps(key)):
         return earlier
@@ -132,7 +128,8 @@ def fit_verdict(
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=run) as folder:
         path = Path(folder) / "maps.npy"
         predict_rows(method, store, rows, path, accelerator=accelerator, progress=progress)
-        verdict = _fit(steps, store, rows, np.load(path), key, at_least=at_least)
+        least = _EVEN if method.finds_lesions or method.labelled else -np.inf
+        verdict = _fit(steps, store, rows, np.load(path), key, least=least)
     _write(verdict, run / VERDICT)
     return verdict
 
@@ -240,9 +237,9 @@ def _fit(
     maps: np.ndarray,
     key: dict[str, Any],
     *,
-    at_least: float | None = None,
+    least: float,
 ) -> Verdict:
-    """Find the threshold by what the finished masks of all scans take of their brains."""
+    """Find the threshold by what the finished masks of all scans take of their brains; it is not below `least`."""
     scores = [(steps.score(maps[part], context), context) for part, context in _scans(store, rows)]
     inside = np.concatenate([score[context.brain] for score, context in scores])
     sizes = [np.count_nonzero(context.brain) for _, context in scores]
@@ -254,7 +251,7 @@ def _fit(
         return np.divide(marked, np.maximum(sizes, 1))
 
     threshold = lowest_threshold(inside, lambda value: float(shares(value).mean()), at_most=key["healthy_share"])
-    threshold = max(threshold, -np.inf if at_least is None else at_least)
+    threshold = max(threshold, least)
     marked = shares(threshold)
     return Verdict(
         pipeline=steps.with_threshold(threshold),
