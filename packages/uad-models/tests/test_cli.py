@@ -86,6 +86,7 @@ def test_the_cache_stands_beside_the_cohort(cohort_csv, tmp_path):
         (["--size", "16"], "size: expected 2 or 3"),
         (["--precision", "33"], "precision: unknown value '33'"),
         (["--accelerator", "gpuu"], "accelerator: unknown value 'gpuu'"),
+        (["--healthy-share", "5"], "healthy_share: expected above 0 and below 1"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(cohort_csv, tmp_path, capsys, options, message):

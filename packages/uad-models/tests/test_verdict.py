@@ -79,7 +79,8 @@ def test_fewer_scans_are_taken_whole_when_there_are_too_many(store, run, monkeyp
     [
         ({"pipeline": "lambert2021"}, "expected a threshold that is fitted on healthy scans, found BestDice"),
         ({"pipeline": "poster"}, "unknown pipeline 'poster'; did you mean 'poster2023'"),
-        ({"healthy_share": 0.0}, "healthy_share: expected above 0, found 0.0"),
+        ({"healthy_share": 0.0}, "healthy_share: expected above 0 and below 1, such as 0.005, found 0.0"),
+        ({"healthy_share": float("nan")}, "healthy_share: .* found nan"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(store, run, options, message):

@@ -12,7 +12,7 @@ from uad_data.arrays import ArraySpec, ArrayStore, build_arrays
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_models.clinical.scan_prediction import Prediction, predict_cohort, predict_scan
-from uad_models.clinical.verdict import HEALTHY_SHARE, fit_verdict
+from uad_models.clinical.verdict import HEALTHY_SHARE, check_share, fit_verdict
 from uad_models.labelled.carry_over import read_report, summary
 from uad_models.labelled.finetune import CARRIED_OVER, DEFAULT_BASE, finetune, resolve_finetune
 from uad_models.labelled.segmenter import SegmenterConfig
@@ -282,6 +282,7 @@ def _finetune(arguments: argparse.Namespace) -> None:
 
 def _settings(arguments: argparse.Namespace, config: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
     """Collect what every training is told."""
+    check_share(arguments.healthy_share)  # told before anything is trained
     where = {name: getattr(arguments, name) for name in ("accelerator", "devices", "precision")}
     return {"preset": arguments.preset, "seed": arguments.seed, "config": config, "train": train | where}
 

@@ -313,8 +313,8 @@ def _threshold(result: ScanResult) -> str:
             f"{_healthy(result, verdict)}"
         )
     return (
-        f"{result.threshold:.4g}, the lowest with which {verdict.healthy_mean:.2%} of a brain is marked in the mean of "
-        f"{_healthy(result, verdict)}; no lesion was used"
+        f"{result.threshold:.4g}, fitted on {_healthy(result, verdict)}, in which it marks {verdict.healthy_mean:.2%} "
+        "of a brain in the mean; no lesion was used"
     )
 
 

@@ -92,7 +92,7 @@ def fit_verdict(
         One of `uad_postproc.list_pipelines` whose threshold is fitted on healthy scans; its steps are used, with this
         fit in place of its own.
     healthy_share
-        Share of the brain that the whole pipeline may mark in a healthy scan, in the mean; above 0.
+        Share of the brain that the whole pipeline may mark in a healthy scan, in the mean; above 0 and below 1.
     accelerator
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     progress
@@ -106,15 +106,14 @@ def fit_verdict(
     ------
     InputError
         The run is not finished or belongs to other arrays, there is no healthy validation row, the pipeline's threshold
-        is not one for healthy scans, the share is not above 0, or the disk is full.
+        is not one for healthy scans, the share is none, or the disk is full.
     """
     run = Path(run)
     method, config = load_run(run)
     if config.digest != store.digest:
         raise InputError(f"run {run} was trained on other images: fit its threshold on the arrays {config.digest}")
     steps = _fitted_on_healthy(pipeline)
-    if not healthy_share > 0:
-        raise InputError(f"healthy_share: expected above 0, found {healthy_share}")
+    check_share(healthy_share)
     key: dict[str, Any] = {
         "model": weights_digest(run),
         "arrays": store.digest,
@@ -132,6 +131,23 @@ def fit_verdict(
         verdict = _fit(steps, store, rows, np.load(path), key, least=least)
     _write(verdict, run / VERDICT)
     return verdict
+
+
+def check_share(healthy_share: float) -> None:
+    """Refuse what is no share of a brain.
+
+    Parameters
+    ----------
+    healthy_share
+        As `fit_verdict` takes it.
+
+    Raises
+    ------
+    InputError
+        It is not above 0 and below 1.
+    """
+    if not 0 < healthy_share < 1:
+        raise InputError(f"healthy_share: expected above 0 and below 1, such as {HEALTHY_SHARE}, found {healthy_share}")
 
 
 def load_verdict(run: str | Path) -> Verdict | None:
