@@ -106,3 +106,4 @@ def test_a_plain_scan_gets_no_warning():
     quality = {"brain_ml": 1300.0, "dice_to_template": 0.95, "coverage": 1.0, "touches_border": False, "snr": 20.0}
     assert find_warnings(quality, 0.03) == []
     assert find_warnings({"brain_ml": None}, None) == []
+    assert find_warnings(quality, 0.03, judged=0.96) == []

@@ -131,6 +131,44 @@ def test_without_any_threshold_there_is_a_map_and_no_verdict(store, cohort_csv, 
     assert "No threshold" in (out / "report.html").read_text()
 
 
+def test_slices_that_were_kept_from_training_get_a_map_and_no_mask(cohort_csv, tmp_path):
+    spec = ArraySpec(size=(64, 64), slices="centre:3")
+    store = build_arrays(Cohort.read(cohort_csv), spec, cache=tmp_path / "cache", progress=False)
+    fit("intensity", store, tmp_path / "run", progress=False)
+    paths = {name: cohort_csv.parent / f"s1_{name}.nii.gz" for name in ("flair", "brain", "lesion")}
+    made = predict_scan(tmp_path / "run", [paths["flair"]], tmp_path / "out", brain=paths["brain"], threshold=0.75)
+    brain, lesion = volume(paths["brain"]) > 0, volume(paths["lesion"]) > 0
+    known = sorted(set(store.index.loc[store.index["subject"] == "s1", "slice"]))
+    assert len(known) == 3
+    assert lesion[..., known].any()
+    others = np.delete(np.arange(brain.shape[2]), known)
+    assert lesion[..., others].any()
+    found, mask = (volume(tmp_path / "out" / f"{name}.nii.gz") for name in ("map", "mask"))
+    assert dice(mask[..., known] > 0, lesion[..., known]) > 0.6
+    assert not mask[..., others].any()
+    assert np.all((found[..., others] > 0) == brain[..., others])
+    share = 1 - brain[..., known].sum() / brain.sum()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"{share:.1%} of the brain was not judged" in page
+    assert "(centre:3)" in page
+    assert page.count(", not judged</text>") == len(others[brain.any((0, 1))[others]])
+    assert any(f"Only {1 - share:.0%} of the brain was judged" in text for text in made.warnings)
+
+
+def test_a_scan_in_which_no_slice_fits_the_rule_is_told(cohort_csv, tmp_path):
+    spec = ArraySpec(size=(64, 64), slices="pixels:300")
+    store = build_arrays(Cohort.read(cohort_csv), spec, cache=tmp_path / "cache", progress=False)
+    fit("intensity", store, tmp_path / "run", progress=False)
+    brain = nib.load(cohort_csv.parent / "s1_brain.nii.gz")
+    small = np.asarray(brain.dataobj).copy()
+    small[:14] = 0
+    nib.save(nib.Nifti1Image(small, brain.affine), tmp_path / "half.nii.gz")
+    scan = [cohort_csv.parent / "s1_flair.nii.gz"]
+    with pytest.raises(InputError, match="no slice fits the rule 'pixels:300' of the run"):
+        predict_scan(tmp_path / "run", scan, tmp_path / "out", brain=tmp_path / "half.nii.gz", threshold=1.0)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("axes", ["LAS", "RAS", "PIR", "SLA"])
 def test_a_raw_scan_is_prepared_and_its_mask_carried_back(recipe_run, raw_csv, tmp_path, axes):
     turned = {}

@@ -135,6 +135,7 @@ def test_it_says_what_was_found_and_how(result, tmp_path):
     ):
         assert words in text, words
     assert "Look at this scan" not in text
+    assert "not judged" not in text
 
 
 def test_the_three_largest_findings_have_pictures_from_three_sides(result, tmp_path):

@@ -23,6 +23,7 @@ MIDLINE_MM = 5.0
 """A finding whose centre is closer to the mid-plane than this is on neither side."""
 _X_OF_MIDLINE = {"mni152": 0.0}
 _MOST_MARKED = 0.25
+_LEAST_JUDGED = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +140,7 @@ def list_findings(
     return table, labels
 
 
-def find_warnings(quality: Mapping[str, Any], marked: float | None) -> list[str]:
+def find_warnings(quality: Mapping[str, Any], marked: float | None, judged: float | None = None) -> list[str]:
     """Say what makes a scan's result doubtful.
 
     Parameters
@@ -148,6 +149,8 @@ def find_warnings(quality: Mapping[str, Any], marked: float | None) -> list[str]
         Of `uad_data.quality.measures.measure`; may be empty.
     marked : float or None
         Share of the brain's voxels above the threshold; None without a threshold.
+    judged : float, optional
+        Share of the brain in which the mask was decided.
 
     Returns
     -------
@@ -172,5 +175,10 @@ def find_warnings(quality: Mapping[str, Any], marked: float | None) -> list[str]
         found.append(
             f"{marked:.0%} of the brain is above the threshold: the scan is unlike those that the method was trained "
             "on (another sequence, scanner or preparation?), and its findings mean little."
+        )
+    if judged is not None and judged < _LEAST_JUDGED:
+        found.append(
+            f"Only {judged:.0%} of the brain was judged: the rest lies in slices that the run's slice rule leaves out "
+            "and that the method has not learned."
         )
     return found

@@ -11,7 +11,8 @@ A prediction is a folder:
 - ``prediction.json``: what it was made of, written last.
 
 The images have the grid, orientation and header of the scan's first file; for pictures they are ``.tif``. Without a
-threshold (see `uad_models.clinical.verdict`) there is no mask, no class and no list.
+threshold (see `uad_models.clinical.verdict`) there is no mask, no class and no list. Of slices that the run's slice
+rule leaves out, which neither the weights nor the threshold were fitted on, there is a map but no mask.
 """
 
 import json
@@ -25,11 +26,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from uad_data.arrays import PreparedScan
+from uad_data.arrays import ArraySpec, PreparedScan
 from uad_data.atomic import atomic_path
 from uad_data.cohort import Cohort
 from uad_data.errors import InputError
 from uad_data.readers import source_files, write_like
+from uad_data.slices import select_slices
 from uad_models.clinical.class_map import class_map
 from uad_models.clinical.findings import find_midline, find_warnings, list_findings
 from uad_models.clinical.result_folder import new_folder, remove_abandoned, writing
@@ -46,7 +48,7 @@ from uad_postproc import InputError as PipelineError
 
 RECORD = "prediction.json"
 TABLE = "predictions.csv"
-_FORMAT = 2
+_FORMAT = 3
 _IMAGES = ("map", "mask", "classes")
 _OURS = (*(f"{name}{end}" for name in _IMAGES for end in (".nii.gz", ".tif")), "lesions.csv", "report.html", RECORD)
 
@@ -335,14 +337,19 @@ def _judge(run: _Run, files: Files, opened: OpenedScan, items: PreparedScan, map
     scan, way_back = opened.scan, opened.way_back
     affine = way_back.native_affine
     scores = way_back.to_native(items.to_native(maps) * scan.brain)
-    smoothed = marked = mask = findings = labels = classes = None
+    brain = way_back.to_native(scan.brain.astype(np.float32)) >= 0.5
+    smoothed = marked = judged = mask = findings = labels = classes = None
     if run.pipeline:
+        known = _known_items(opened, items, run.config.spec)
+        inside = items.brain[known]
         flat = items.image.ndim == 4
         spacing = (items.pixel_mm,) * (2 if flat else 3)
-        context = Context(items.brain, spacing, slice_thickness=scan.spacing[0] if flat else None)
-        kept = run.pipeline.score(maps, context)
-        decided = run.pipeline.mask_from_scores(kept, context)
-        smoothed, marked = kept[items.brain], float(decided[items.brain].mean())
+        context = Context(inside, spacing, slice_thickness=scan.spacing[0] if flat else None)
+        kept = run.pipeline.score(maps[known], context)
+        decided = np.zeros(maps.shape, bool)
+        decided[known] = run.pipeline.mask_from_scores(kept, context)
+        smoothed, marked = kept[inside], float(decided[known][inside].mean())
+        judged = brain if known.all() else brain & (way_back.to_native(_known_brain(scan.brain, items, known)) >= 0.5)
         # A share, not labels: two interpolations of yes and no would move the outline by a voxel.
         share = items.to_native(decided.astype(np.float32)) * scan.brain
         mask = way_back.to_native(share) >= 0.5
@@ -362,7 +369,8 @@ def _judge(run: _Run, files: Files, opened: OpenedScan, items: PreparedScan, map
         pipeline=run.pipeline,
         threshold=threshold,
         image=opened.native,
-        brain=way_back.to_native(scan.brain.astype(np.float32)) >= 0.5,
+        brain=brain,
+        judged=judged,
         affine=affine,
         scores=scores,
         mask=mask,
@@ -375,5 +383,26 @@ def _judge(run: _Run, files: Files, opened: OpenedScan, items: PreparedScan, map
         template=opened.template,
         prepared=opened.prepared,
         quality=opened.quality,
-        warnings=find_warnings(opened.quality, above),
+        warnings=find_warnings(opened.quality, above, judged=None if judged is None else judged.sum() / brain.sum()),
     )
+
+
+def _known_items(opened: OpenedScan, items: PreparedScan, spec: ArraySpec) -> np.ndarray:
+    """Tell which items (n,) are like those that the run learned from, by its slice rule; volumes all are."""
+    if len(spec.size) == 3:
+        return np.ones(len(items.slice_index), bool)
+    index = select_slices(opened.scan.brain, spec.slices)
+    if not index.size:
+        raise InputError(
+            f"scan of subject {opened.scan.subject!r}: no slice fits the rule {spec.slices!r} of the run: there is "
+            "nothing to decide on. Give a scan of the whole brain"
+        )
+    return np.isin(items.slice_index, index)
+
+
+def _known_brain(brain: np.ndarray, items: PreparedScan, known: np.ndarray) -> np.ndarray:
+    """Leave of a brain (d, h, w) what lies in the slices of known items; float32."""
+    kept = np.zeros(brain.shape, np.float32)
+    slices = items.slice_index[known]
+    kept[slices] = brain[slices]
+    return kept

@@ -93,8 +93,18 @@ def _verdict(result: ScanResult) -> str:
                 f"{verdict.healthy_mean:.2%} of a brain was marked, in half of the scans at most "
                 f"{verdict.healthy_median:.2%}, in 95 % of them at most {verdict.healthy_high:.2%}"
             )
-        more += "."
+        more += f".{_not_judged(result)}"
     return f'<div class="verdict"><b>{line}</b><p>{more}</p><p><b style="font-size:inherit">{_DISCLAIMER}</b></p></div>'
+
+
+def _not_judged(result: ScanResult) -> str:
+    """Say which part of the brain the mask leaves open."""
+    if not result.unjudged:
+        return ""
+    return (
+        f" {result.unjudged:.1%} of the brain was not judged: slices that the run's rule ({result.config.spec.slices}) "
+        "kept from training, mostly small ones near the crown and the skull base. They have a map, but no mask."
+    )
 
 
 def _warnings(result: ScanResult) -> str:
@@ -143,11 +153,13 @@ def _montage(result: ScanResult, painter: Painter) -> str:
 
 
 def _place(result: ScanResult, index: int) -> str:
-    """Name an axial slice: by the scanner's millimetres at the image's middle, or by its number."""
+    """Name an axial slice: by the scanner's millimetres at the image's middle, or by its number; say if no mask."""
+    known = result.judged is None or result.judged[index].sum() >= result.brain[index].sum() / 2
+    judged = "" if known else ", not judged"
     if result.files.is_picture:
-        return f"slice {index + 1}"
+        return f"slice {index + 1}{judged}"
     _, h, w = result.image.shape
-    return f"z {result.affine[2] @ [(w - 1) / 2, (h - 1) / 2, index, 1]:.0f}"
+    return f"z {result.affine[2] @ [(w - 1) / 2, (h - 1) / 2, index, 1]:.0f}{judged}"
 
 
 def _key(result: ScanResult, painter: Painter, *, focus: bool = False) -> str:

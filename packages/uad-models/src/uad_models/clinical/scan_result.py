@@ -27,6 +27,9 @@ class ScanResult:
         What the user asked for instead, or None.
     pipeline, threshold
         That made the mask; None without a threshold.
+    judged
+        Brain in which the mask was decided: not in slices that the run's slice rule leaves out. None without a
+        threshold.
     image, brain, affine
         The first sequence, the brain, and voxels ``(w, h, d)`` to scanner millimetres.
     scores, mask, labels
@@ -36,10 +39,10 @@ class ScanResult:
     findings
         Their table, see `uad_models.clinical.findings.list_findings`; or None.
     smoothed
-        ``(k,)`` what the threshold was compared with: scores of the brain's voxels in the size that the method sees, or
-        None.
+        ``(k,)`` what the threshold was compared with: scores of the judged brain's voxels in the size that the method
+        sees, or None.
     marked
-        Share of the brain that the mask holds there, or None.
+        Share of the judged brain that the mask holds there, or None.
     midline, template
         Tells the sides; what the scan was registered to, or None.
     prepared
@@ -69,6 +72,7 @@ class ScanResult:
     prepared: str
     quality: dict[str, Any]
     warnings: list[str]
+    judged: np.ndarray | None = None
     classes: ClassMap | None = None
 
     @property
@@ -76,6 +80,13 @@ class ScanResult:
         """Voxel size in mm along d, h, w."""
         w, h, d = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(d), float(h), float(w)
+
+    @property
+    def unjudged(self) -> float:
+        """Share of the brain in which nothing was decided though there is a threshold, 0 to 1."""
+        if self.judged is None or not self.brain.any():
+            return 0.0
+        return 1 - float(np.count_nonzero(self.judged) / np.count_nonzero(self.brain))
 
     @property
     def total_ml(self) -> float | None:
