@@ -106,6 +106,42 @@ def test_stepwise_restoration_leaves_at_each_step_the_share_of_that_step(lesion,
     assert score[1] > score[0]
 
 
+def test_a_network_that_predicts_the_change_leaves_the_image_alone_until_it_has_learned(monkeypatch) -> None:
+    method, x = make(predicts="change").eval(), batch(2)["image"]
+    assert 0 < method.anomaly_map(x).max() < 0.02
+    assert make(predicts="image").eval().anomaly_map(x).mean() > 0.1
+    once = make(predicts="change", restorations=1).eval()
+    monkeypatch.setattr(once.network, "forward", lambda x, step: torch.full_like(x, 0.1))
+    torch.testing.assert_close(once.reconstruct(x), (x + 0.1) * (x != 0))
+
+
+def test_a_predicted_change_learns_to_take_lesions_away(monkeypatch) -> None:
+    """On the same bright square, wherever it lies."""
+    corners = itertools.cycle(itertools.product((3, 5, 7, 9), repeat=2))
+
+    def squares(image: torch.Tensor, brain: torch.Tensor, **options: object) -> Blended:
+        lesion = torch.zeros_like(brain)
+        for each, (i, j) in zip(lesion, corners, strict=False):
+            each[:, i : i + 3, j : j + 3] = True
+        return Blended(image + 0.8 * lesion, lesion, lesion.float())
+
+    monkeypatch.setattr(disyre, "mix_lesions", squares)
+    method, healthy = make(predicts="change").train(), batch()
+    optimiser = torch.optim.Adam(method.parameters(), 3e-3)
+    generator = torch.Generator().manual_seed(0)
+    losses = []
+    for _ in range(150):
+        optimiser.zero_grad()
+        loss = method.loss(healthy, generator=generator)["loss"]
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert sum(losses[-20:]) < sum(losses[:20]) / 4
+    made = squares(healthy["image"], healthy["brain"])
+    found = method.eval().anomaly_map(made.image)
+    assert found[made.mask].mean() > found[healthy["brain"] & ~made.mask].mean() + 0.1
+
+
 def test_the_signed_residual_counts_only_what_is_brighter(monkeypatch) -> None:
     method = make(restoration="ensemble", residual="signed").eval()
     always_half(method, monkeypatch)
