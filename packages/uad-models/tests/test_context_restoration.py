@@ -38,6 +38,17 @@ def restored(method: ContextRestoration, data: dict[str, torch.Tensor]) -> tuple
     return data["image"] - image, scale, swapped.mask
 
 
+@pytest.mark.parametrize("name", ["context_restoration", "vae_pretrained", "multitask"])
+@pytest.mark.parametrize("latent", ["dense", "spatial"])
+def test_the_variance_of_a_code_begins_at_one_and_can_be_learned(name, latent):
+    method, data = create(name, **SMALL, latent=latent), batch()
+    mean, log_variance = method.network.encode(data["image"])
+    assert mean.std() > 0
+    assert not log_variance.any()
+    method.loss(data, stage=method.stages[0], generator=seeded())["loss"].backward()
+    assert all(parameter.grad.any() for parameter in method.network.heads[1].parameters())
+
+
 @pytest.mark.parametrize("swaps", [1, 3])
 def test_the_image_before_the_swap_is_wanted(swaps):
     method, data = restorer(predict_scale=False, swaps=swaps), batch()

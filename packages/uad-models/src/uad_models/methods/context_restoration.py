@@ -13,7 +13,8 @@ Analysis 2019 (https://doi.org/10.1016/j.media.2019.101539): the task; ``swaps``
 Deviations and choices
 ----------------------
 - The thesis gives the code a mean and a variance in this stage too, and prints no divergence in algorithm 1: here the
-  code is drawn, and nothing but the error is minimised.
+  code is drawn, and nothing but the error is minimised. Its variance begins at 1 for every image: begun at random, and
+  held by no divergence, that of a unit can grow so large that the code is noise, and stay so.
 - ``"error"`` is the mean over brain voxels and channels, not the sum over the image. Where a scale is predicted,
   training minimises the negative log likelihood of `uad_models.methods.ae`.
 - The thesis ends training where the plotted losses "divulge". Here the weights kept are those with the lowest
@@ -29,7 +30,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from uad_data.corruptions import patch_swap
 from uad_data.errors import InputError
@@ -103,6 +104,12 @@ class ContextRestoration(AE):
             train={"steps": 30000, "batch_size": 64, "learning_rate": 1e-3, "validate_every": 500},
         ),
     }
+
+    def __init__(self, config: ContextRestorationConfig) -> None:
+        super().__init__(config)
+        _, log_variance = self.network.heads
+        for parameter in log_variance.parameters():
+            nn.init.zeros_(parameter)
 
     def loss(
         self,

@@ -115,7 +115,7 @@ class DISYRE(Method):
     presets: ClassVar[dict[str, Preset]] = {
         "quick": Preset(
             config={"channels": (16, 32, 64), "fold": 2, "predicts": "change", "restorations": 3},
-            train={"steps": 300, "batch_size": 16, "learning_rate": 2e-3, "ema_decay": 0.99},
+            train={"steps": 500, "batch_size": 16, "learning_rate": 2e-3, "ema_decay": 0.99},
         ),
         "paper": Preset(
             config={"kinds": ("foreign_interpolation",)},
@@ -140,8 +140,8 @@ class DISYRE(Method):
             channels=config.channels,
         )
         if config.predicts == "change":
-            nn.init.normal_(self.network.last.weight, std=1e-3)
-            nn.init.zeros_(self.network.last.bias)
+            for parameter in self.network.last.parameters():
+                nn.init.normal_(parameter, std=1e-3)
         self._mixes = {True: config.trained_mix(), False: config.held_out_mix()}
 
     def loss(
