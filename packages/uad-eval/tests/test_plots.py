@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from uad_eval import InputError, by_pathology, leaderboard, plots
-from uad_eval.plots.style import COLOURS, in_order, method_lines
+from uad_eval.plots.style import COLOURS, in_order, method_lines, wrapped
 
 
 @pytest.fixture
@@ -121,6 +121,41 @@ def test_bars_show_value_interval_and_subjects(evaluation):
         "mean over subjects"
         in texts(plots.metric_bars(leaderboard(evaluation, aggregation="mean"), evaluation.results))[2]
     )
+
+
+LONG = "ensemble:members=synthetic_unet:steps=4000+ae:residual=signed+dae:residual=signed"
+
+
+@pytest.mark.parametrize("width", [20, 32, 200])
+def test_a_long_name_is_broken_behind_what_joins_its_parts(width):
+    lines = wrapped(f"{LONG}, AP 0.706", width).split("\n")
+    assert " ".join(lines).replace(" ", "") == f"{LONG}, AP 0.706".replace(" ", "")
+    assert max(map(len, lines)) <= width
+    assert all(line[-1] in ":=+," or line.endswith(("AP", "0.706")) for line in lines)
+    assert "steps=4000" in "".join(line for line in lines if "steps" in line)
+
+
+def test_other_names_are_left_as_they_are():
+    assert wrapped("Reconstruction", 5) == "Reconstruction"
+    assert wrapped("stroke\nsub-16\nAP 0.49") == "stroke\nsub-16\nAP 0.49"
+    assert wrapped("") == ""
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_long_name_leaves_room_for_the_figure(evaluation):
+    board = leaderboard(evaluation).replace({"method": {"strong": LONG}})
+    table = by_pathology(evaluation.results).replace({"method": {"strong": LONG}})
+    table = table[table["pathology"] == table["pathology"].iloc[0]]
+    results = evaluation.results.replace({"method": {"strong": LONG}})
+    history = pd.DataFrame({"step": [1, 2], "train_loss": [1.0, 0.5]})
+    for figure in (
+        plots.metric_bars(board, results),
+        plots.pathology_map(table),
+        plots.training_curves({f"{LONG}, seed 0, fold {k}": history for k in range(3)}),
+    ):
+        assert drawn(figure).std() > 0.01
+        for panel in figure.axes:
+            assert panel.get_position().width * figure.get_figwidth() > 1
 
 
 def test_pathology_map_writes_every_cell(evaluation):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from uad_eval.plots.style import NEUTRAL, Picture, in_order, look, method_lines
+from uad_eval.plots.style import NEUTRAL, Picture, in_order, look, method_lines, wrapped
 from uad_eval.results import SUBJECT
 from uad_eval.tables import COLUMNS
 
@@ -48,7 +48,7 @@ def metric_bars(board: pd.DataFrame, results: pd.DataFrame, *, column: str = "av
             values = np.sort(each.loc[each["method"] == row["method"], "value"].to_numpy())
             spread = 0.22 * np.sin(np.arange(values.size) * 2.4)
             panel.plot(values, place + spread, "o", color=colour, markersize=4, markeredgewidth=0, alpha=0.8)
-        panel.set_yticks(range(len(board)), board["method"])
+        panel.set_yticks(range(len(board)), [wrapped(name) for name in board["method"]])
         panel.set(xlabel=f"{column_of.heading}  (bar and line: {_aggregated(board)}, 95 % interval; dots: subjects)")
         panel.set_ylim(len(board) - 0.5, -0.5)
         panel.grid(axis="y", visible=False)
@@ -88,7 +88,7 @@ def pathology_map(table: pd.DataFrame, *, heading: str = "AP", order: Sequence[s
                 text += f"\n{row['low']:.2f}–{row['high']:.2f}"
             panel.text(x, y, text, ha="center", va="center", color="white" if dark else "black", fontsize=9)
         panel.set_xticks(range(len(pathologies)), [f"{p or 'unnamed'}\n{subjects[p]} subjects" for p in pathologies])
-        panel.set_yticks(range(len(methods)), methods)
+        panel.set_yticks(range(len(methods)), [wrapped(name) for name in methods])
         panel.set_title(f"{heading}, mean over subjects and its 95 % interval", loc="left", fontsize=11)
         panel.grid(False)
         panel.spines[:].set_visible(False)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from uad_eval.method_ranks import MethodRanks
-from uad_eval.plots.style import ANOMALOUS, Picture, look
+from uad_eval.plots.style import ANOMALOUS, Picture, look, wrapped
 
 
 def critical_difference_plot(found: MethodRanks, *, heading: str = "") -> Figure:
@@ -36,7 +36,7 @@ def critical_difference_plot(found: MethodRanks, *, heading: str = "") -> Figure
             panel.plot(ends, [at, at], color=ANOMALOUS, linewidth=4, solid_capstyle="butt")
             for method in group:
                 panel.plot([found.ranks[method]] * 2, [at, methods.index(method)], color=ANOMALOUS, linewidth=0.7)
-        panel.set_yticks(range(count), [f"{name}  {rank:.2f}" for name, rank in found.ranks.items()])
+        panel.set_yticks(range(count), [wrapped(f"{name}  {rank:.2f}", 40) for name, rank in found.ranks.items()])
         bar = -0.9 - 0.4 * max(len(found.groups), 1)
         panel.plot([1, 1 + found.critical_difference], [bar, bar], color="black", linewidth=2, marker="|", markersize=9)
         panel.text(1 + found.critical_difference, bar, f"  CD {found.critical_difference:.2f}", va="center", fontsize=9)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from uad_eval.plots.style import ANOMALOUS, HEALTHY, NEUTRAL, Picture, hide_spare, in_order, look, method_lines
+from uad_eval.plots.style import ANOMALOUS, HEALTHY, NEUTRAL, Picture, hide_spare, in_order, look, method_lines, wrapped
 from uad_eval.results import POOLED, Evaluation
 
 
@@ -83,7 +83,7 @@ def training_curves(
             ):
                 if column in history:
                     panel.plot(history[x], history[column], color=colour, linestyle=line, marker=".", label=label)
-            panel.set_title(name, loc="left")
+            panel.set_title(wrapped(name, 30), loc="left", fontsize=11)
             panel.set(xlabel=x.capitalize(), ylabel="Loss")
         hide_spare(list(panels), len(histories))
         if histories:
@@ -104,7 +104,9 @@ def _panel(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 def _legend(figure: Figure) -> None:
     """Put the legend at the right of the panel, in as much room as its longest line takes."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.set_figwidth(figure.get_figwidth() + 0.7 + 0.09 * max(map(len, labels)))
+    figure.set_figwidth(
+        figure.get_figwidth() + 0.7 + 0.09 * max(len(line) for label in labels for line in label.split("\n"))
+    )
     figure.legend(handles, labels, loc="outside right upper")
 
 
@@ -120,7 +122,7 @@ def _lines(
     methods = in_order(list(points["method"]), order)
     drawstyle = "steps-pre" if curve == "precision_recall" else "default"
     for method, (colour, line) in method_lines(methods).items():
-        label: str | None = f"{method}, {short} {values[method]:.3f}"
+        label: str | None = wrapped(f"{method}, {short} {values[method]:.3f}", 40)
         for _, one in points[points["method"] == method].groupby("seed"):
             panel.plot(
                 one["x"],

@@ -4,7 +4,6 @@ Slices come as in the ``Scan`` contract, first axis towards the front of the hea
 They are shown as radiologists see them: front up, the person's right on the left of the picture.
 """
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_erosion
 
 from uad_eval.errors import InputError
-from uad_eval.plots.style import Picture, look
+from uad_eval.plots.style import Picture, look, wrapped
 
 HIT, FALSE_ALARM, MISSED = "#56B4E9", "#E69F00", "#CC79A7"
 _INCH = 1.75  # side of a slice
@@ -289,8 +288,8 @@ def _grid(
 ) -> tuple[Figure, list[list[Axes]]]:
     """Lay out square panels with headings above and a title beside each row."""
     columns = len(headings)
-    headings = [_broken(_loose(heading), 20) for heading in headings]
-    titles = [_broken(title, 28) for title in titles]
+    headings = [wrapped(heading, 20) for heading in headings]
+    titles = [wrapped(title, 28) for title in titles]
     head = _LINE * (1.8 + max(heading.count("\n") for heading in headings))
     left = _LINE * (1 + max((1 + title.count("\n") for title in titles), default=0))
     width, height = left + columns * _INCH + right, head + rows * _INCH + _FOOT
@@ -319,16 +318,6 @@ def _grid(
         panel.set_ylabel(title, fontsize=9)
     grid[0, 0].text(0.03, 0.97, "R", transform=grid[0, 0].transAxes, color="white", va="top", fontsize=9)
     return figure, grid.tolist()
-
-
-def _broken(text: str, width: int) -> str:
-    """Break long lines at blanks, and keep the breaks there are."""
-    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
-
-
-def _loose(heading: str) -> str:
-    """Let a method's name with settings break after its colon and commas."""
-    return heading.replace(":", ": ").replace(",", ", ")
 
 
 def _show(panel: Axes, image: NDArray, **how: Any) -> AxesImage:

@@ -1,13 +1,12 @@
 """How far healthy and anomalous slices lie from their reconstructions, after Figure 6 of the 2023 poster."""
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from uad_eval.errors import InputError
-from uad_eval.plots.style import ANOMALOUS, HEALTHY, Picture, hide_spare, in_order, look
+from uad_eval.plots.style import ANOMALOUS, HEALTHY, Picture, hide_spare, in_order, look, wrapped
 from uad_eval.results import Evaluation
 
 
@@ -58,7 +57,7 @@ def distance_histograms(
                         score, bins=edges, density=True, color=colour, histtype="step", linewidth=1.6, label=label
                     )
             area = _area(evaluation, method, own["seed"].min(), level)
-            panel.set_title(textwrap.fill(method, 30) + area, loc="left", fontsize=11)
+            panel.set_title(wrapped(method, 30) + area, loc="left", fontsize=11)
             panel.locator_params(axis="x", nbins=5)
             panel.set(xlabel="ℓ2 distance", yticks=[])
         hide_spare(list(panels), len(methods))

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from uad_eval.errors import InputError
-from uad_eval.plots.style import Picture, in_order, look
+from uad_eval.plots.style import Picture, in_order, look, wrapped
 
 
 def rank_tables(views: Mapping[str, pd.DataFrame], *, order: Sequence[str] | None = None) -> Figure:
@@ -51,7 +51,7 @@ def rank_tables(views: Mapping[str, pd.DataFrame], *, order: Sequence[str] | Non
             panel.set_xticks(
                 range(len(ways)), [textwrap.fill(way, 12, break_long_words=False) for way in ways], fontsize=8.5
             )
-            panel.set_yticks(range(len(methods)), [textwrap.fill(name, 26) for name in methods])
+            panel.set_yticks(range(len(methods)), [wrapped(name) for name in methods])
             panel.set_title(title, loc="left", fontsize=11)
             panel.set_xlim(-0.5, widest - 0.5)
             panel.grid(False)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from uad_eval.errors import InputError
-from uad_eval.plots.style import ANOMALOUS, HEALTHY, NEUTRAL, Picture, hide_spare, look
+from uad_eval.plots.style import ANOMALOUS, HEALTHY, NEUTRAL, Picture, hide_spare, look, wrapped
 
 
 def residual_histograms(
@@ -69,7 +69,8 @@ def residual_histograms(
             for value in (thresholds or {}).get(name, ()):
                 panel.axvline(value, color=NEUTRAL, linestyle="--", label="threshold")
             middle, size = np.median(pair[1]), np.median(np.abs(pair[0]))
-            panel.set_title(f"{name}: lesion {middle:+.2f}, rest ±{size:.2f}".replace("-", "−"), loc="left")
+            title = f"{name}: lesion {middle:+.2f}, rest ±{size:.2f}".replace("-", "−")
+            panel.set_title(wrapped(title, 40), loc="left")
             panel.set(yticks=[])
         hide_spare(list(panels), len(drawn))
         for panel in panels[max(0, len(drawn) - columns) : len(drawn)]:

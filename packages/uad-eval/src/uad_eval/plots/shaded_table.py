@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from uad_eval.plots.style import Picture, in_order, look
+from uad_eval.plots.style import Picture, in_order, look, wrapped
 
 
 def shaded_table(
@@ -71,7 +71,7 @@ def shaded_table(
                 fontweight="bold" if clear else "normal",
             )
         panel.set_xticks(range(len(names[1])), names[1])
-        panel.set_yticks(range(len(names[0])), names[0])
+        panel.set_yticks(range(len(names[0])), [wrapped(str(name)) for name in names[0]])
         panel.set(xlabel=column_label, ylabel=row_label)
         panel.set_title(title, loc="left", fontsize=11)
         panel.grid(False)

@@ -1,6 +1,7 @@
 """One look for all figures: type, sizes, and colours that colour-blind readers can tell apart."""
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -61,6 +62,32 @@ def method_lines(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
         method: (COLOURS[place % len(COLOURS)], LINES[place // len(COLOURS) % len(LINES)])
         for place, method in enumerate(methods)
     }
+
+
+def wrapped(name: str, width: int = 32) -> str:
+    """Break a name into lines: behind blanks and behind what joins a method's name with its settings.
+
+    Parameters
+    ----------
+    name : str
+        Line breaks that it has are kept.
+    width : int
+        Characters to a line; a part that is longer is not broken.
+
+    Returns
+    -------
+    str
+    """
+    lines = []
+    for given in name.split("\n"):
+        line = ""
+        for part in re.split(r"(?<=[ :,])|(?<=[=+])(?=[a-z])", given):
+            if line and len(line) + len(part.rstrip()) > width:
+                lines.append(line.rstrip())
+                line = ""
+            line += part
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def in_order(found: Sequence[str], order: Sequence[str] | None) -> list[str]:
