@@ -94,7 +94,7 @@ def test_without_a_known_template_the_brains_middle_decides(template):
         ({"dice_to_template": 0.5}, None, "Dice of only 0.50"),
         ({"coverage": 0.9, "touches_border": True}, None, "covers only 90% of the brain"),
         ({"coverage": None, "touches_border": True}, None, "reaches the edge of the scan"),
-        ({}, 0.4, "40% of the brain is above the threshold"),
+        ({}, 0.4, "40% of the brain that was judged is above the threshold"),
     ],
 )
 def test_odd_scans_are_told(quality, above, says):
@@ -106,4 +106,9 @@ def test_a_plain_scan_gets_no_warning():
     quality = {"brain_ml": 1300.0, "dice_to_template": 0.95, "coverage": 1.0, "touches_border": False, "snr": 20.0}
     assert find_warnings(quality, 0.03) == []
     assert find_warnings({"brain_ml": None}, None) == []
-    assert find_warnings(quality, 0.03, judged=0.96) == []
+    assert find_warnings(quality, 0.03, judged=0.8) == []
+
+
+def test_a_scan_of_which_much_was_not_judged_gets_a_warning():
+    (text,) = find_warnings({}, 0.03, judged=0.79)
+    assert "Only 79% of the brain was judged" in text

@@ -153,9 +153,28 @@ def test_slices_that_were_kept_from_training_get_a_map_and_no_mask(cohort_csv, t
     assert "(centre:3)" in page
     assert page.count(", not judged</text>") == len(others[brain.any((0, 1))[others]])
     assert any(f"Only {1 - share:.0%} of the brain was judged" in text for text in made.warnings)
+    assert made.share_judged == pytest.approx(1 - share)
+    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["share_judged"] == made.share_judged
 
 
-def test_a_scan_in_which_no_slice_fits_the_rule_is_told(cohort_csv, tmp_path):
+def test_what_was_not_judged_is_carried_back_from_a_prepared_grid(recipe_run, raw_csv, tmp_path):
+    cohort = Cohort.read(recipe_run.parent / "prepared" / "cohort.csv")
+    spec = ArraySpec(size=(64, 64), scaling="none", slices="centre:9")
+    store = build_arrays(cohort, spec, cache=tmp_path / "cache", progress=False)
+    fit("intensity", store, tmp_path / "run", progress=False)
+    made = predict_scan(tmp_path / "run", [raw_csv.parent / "s1_flair.nii.gz"], tmp_path / "out", threshold=0.3)
+    brain = cohort.load(cohort.table["subject"].tolist().index("s1")).brain.sum(axis=(1, 2))
+    known = store.index.loc[store.index["subject"] == "s1", "slice"]
+    assert made.share_judged == pytest.approx(brain[known].sum() / brain.sum(), abs=0.1)
+    assert 0.2 < made.share_judged < 0.8
+    found, mask = (volume(tmp_path / "out" / f"{name}.nii.gz") for name in ("map", "mask"))
+    judged = mask.any((0, 1))
+    # The recipe's grid has 4 mm, the scan's 5 mm.
+    assert judged.sum() == pytest.approx(9 * 4 / 5, abs=1)
+    assert (found[..., ~judged] > 0.3).sum() > 100
+
+
+def test_a_scan_in_which_no_slice_fits_the_rule_gets_its_map(cohort_csv, tmp_path):
     spec = ArraySpec(size=(64, 64), slices="pixels:300")
     store = build_arrays(Cohort.read(cohort_csv), spec, cache=tmp_path / "cache", progress=False)
     fit("intensity", store, tmp_path / "run", progress=False)
@@ -164,9 +183,12 @@ def test_a_scan_in_which_no_slice_fits_the_rule_is_told(cohort_csv, tmp_path):
     small[:14] = 0
     nib.save(nib.Nifti1Image(small, brain.affine), tmp_path / "half.nii.gz")
     scan = [cohort_csv.parent / "s1_flair.nii.gz"]
-    with pytest.raises(InputError, match="no slice fits the rule 'pixels:300' of the run"):
-        predict_scan(tmp_path / "run", scan, tmp_path / "out", brain=tmp_path / "half.nii.gz", threshold=1.0)
-    assert not (tmp_path / "out").exists()
+    made = predict_scan(tmp_path / "run", scan, tmp_path / "out", brain=tmp_path / "half.nii.gz", threshold=0.5)
+    assert (made.findings, made.share_judged) == (0, 0)
+    assert any("Only 0% of the brain was judged" in text for text in made.warnings)
+    assert "Nothing was judged" in (tmp_path / "out" / "report.html").read_text()
+    assert not volume(tmp_path / "out" / "mask.nii.gz").any()
+    assert volume(tmp_path / "out" / "map.nii.gz").any()
 
 
 @pytest.mark.parametrize("axes", ["LAS", "RAS", "PIR", "SLA"])

@@ -72,6 +72,8 @@ def result(tmp_path):
         own_threshold=None,
         pipeline=verdict.pipeline,
         threshold=1.5,
+        judged=brain,
+        share_judged=1.0,
         image=np.where(brain, 100, 0).astype(np.float32) + random.normal(size=SHAPE).astype(np.float32),
         brain=brain,
         affine=AFFINE,
@@ -136,6 +138,26 @@ def test_it_says_what_was_found_and_how(result, tmp_path):
         assert words in text, words
     assert "Look at this scan" not in text
     assert "not judged" not in text
+
+
+def test_it_says_what_was_not_judged(result, tmp_path):
+    judged = result.brain.copy()
+    judged[10:] = False
+    partly = replace(result, judged=judged, share_judged=0.75)
+    html = page(partly, tmp_path)
+    text = text_of(html)
+    assert "4.56% of the judged brain is marked" in text
+    assert (
+        "25.0% of the brain was not judged: slices that the run's rule (fraction:0.25) kept from training, small"
+        in text
+    )
+    assert "of the judged brain is above the threshold" in text
+    assert html.count(", not judged</text>") == 3
+    rule = replace(result.config, arrays={"size": [64, 64], "slices": "centre:9"})
+    text = text_of(page(replace(partly, config=rule, share_judged=0.9999), tmp_path))
+    assert (
+        "Less than 0.1% of the brain was not judged: slices that the run's rule (centre:9) kept from training. " in text
+    )
 
 
 def test_the_three_largest_findings_have_pictures_from_three_sides(result, tmp_path):

@@ -339,5 +339,7 @@ def _line(prediction: Prediction) -> str:
     if prediction.findings is not None:
         said = f"{prediction.findings} finding{'' if prediction.findings == 1 else 's'}"
         said += "" if prediction.total_ml is None else f", {prediction.total_ml:.1f} ml"
+        if prediction.share_judged is not None and prediction.share_judged < 1:
+            said += f", {prediction.share_judged:.1%} of the brain judged"
     doubt = f" ({len(prediction.warnings)} warning(s), see the report)" if prediction.warnings else ""
     return f"{prediction.folder / 'report.html'}: {said}{doubt}"

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from uad_eval.calibration import Reliability
 from uad_eval.froc import Froc
-from uad_eval.plots.style import ANOMALOUS, HEALTHY, NEUTRAL, Picture, look, method_lines
+from uad_eval.plots.style import ANOMALOUS, HEALTHY, NEUTRAL, Picture, look, method_lines, wrapped
 from uad_eval.volume_agreement import volume_agreement
 
 
@@ -41,7 +41,7 @@ def bland_altman_plot(marked: ArrayLike, true: ArrayLike, *, title: str = "") ->
             )
             panel.axhline(found.high, color=NEUTRAL, linestyle="--")
         panel.set(xlabel="Mean of marked and true volume, ml", ylabel="Marked − true, ml")
-        panel.set_title(title, loc="left")
+        panel.set_title(wrapped(title, 60), loc="left")
         figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
@@ -60,7 +60,7 @@ def reliability_plot(found: Mapping[str, Reliability]) -> Figure:
                 color=colour,
                 linestyle=line,
                 marker=".",
-                label=f"{name}, ECE {found[name].expected_error():.3f}",
+                label=wrapped(f"{name}, ECE {found[name].expected_error():.3f}", 56),
             )
         panel.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=(0, (4, 3)), label="calibrated")
         panel.set(xlabel="Predicted probability", ylabel="Share of lesion voxels", aspect="equal")
@@ -82,7 +82,7 @@ def froc_plot(found: Mapping[str, Froc]) -> Figure:
                 linestyle=line,
                 marker=".",
                 drawstyle="steps-post",
-                label=f"{name}, mean sensitivity {found[name].score():.3f}",
+                label=wrapped(f"{name}, mean sensitivity {found[name].score():.3f}", 60),
             )
         panel.set_xscale("symlog", linthresh=0.125)
         panel.set(xlabel="False regions per scan", ylabel="Share of lesions found", ylim=(0, 1.02), xlim=(0, None))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from uad_eval.plots.style import HEALTHY, NEUTRAL, Picture, look
+from uad_eval.plots.style import HEALTHY, NEUTRAL, Picture, look, wrapped
 
 
 def codebook_use_plot(tables: dict[str, pd.DataFrame]) -> Figure:
@@ -28,7 +28,7 @@ def codebook_use_plot(tables: dict[str, pd.DataFrame]) -> Figure:
                 shares = np.sort(own["share"].to_numpy())[::-1]
                 panel.step(np.arange(1, len(shares) + 1), 100 * shares, where="mid", color=HEALTHY, linewidth=1.6)
             panel.axhline(100 / len(shares), color=NEUTRAL, linestyle=(0, (4, 3)), label="all codes alike")
-            panel.set_title(method, loc="left", fontsize=11)
+            panel.set_title(wrapped(method), loc="left", fontsize=11)
             panel.set(xlabel="Code, from the most used", ylim=(0, None))
         panels[0].set_ylabel("Share of the healthy codes, %")
         panels[0].legend(loc="upper right")

@@ -27,7 +27,9 @@ def critical_difference_plot(found: MethodRanks, *, heading: str = "") -> Figure
     methods, ranks = list(found.ranks.index), found.ranks.to_numpy()
     count = len(methods)
     with look():
-        figure = Picture(figsize=(8.2, 0.36 * count + 0.14 * len(found.groups) + 1.7), layout="constrained")
+        labels = [wrapped(f"{name}  {rank:.2f}", 40) for name, rank in found.ranks.items()]
+        row = 0.18 * (1 + max(1 + label.count("\n") for label in labels))
+        figure = Picture(figsize=(8.2, row * count + 0.14 * len(found.groups) + 1.7), layout="constrained")
         panel = figure.subplots()
         panel.plot(ranks, np.arange(count), "o", color="black", markersize=7, zorder=4)
         for place, group in enumerate(found.groups):
@@ -36,7 +38,7 @@ def critical_difference_plot(found: MethodRanks, *, heading: str = "") -> Figure
             panel.plot(ends, [at, at], color=ANOMALOUS, linewidth=4, solid_capstyle="butt")
             for method in group:
                 panel.plot([found.ranks[method]] * 2, [at, methods.index(method)], color=ANOMALOUS, linewidth=0.7)
-        panel.set_yticks(range(count), [wrapped(f"{name}  {rank:.2f}", 40) for name, rank in found.ranks.items()])
+        panel.set_yticks(range(count), labels)
         bar = -0.9 - 0.4 * max(len(found.groups), 1)
         panel.plot([1, 1 + found.critical_difference], [bar, bar], color="black", linewidth=2, marker="|", markersize=9)
         panel.text(1 + found.critical_difference, bar, f"  CD {found.critical_difference:.2f}", va="center", fontsize=9)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from uad_eval.plots.style import ANOMALOUS, HEALTHY, NEUTRAL, Picture, look, method_lines
+from uad_eval.plots.style import ANOMALOUS, HEALTHY, NEUTRAL, Picture, look, method_lines, wrapped
 from uad_eval.ranking import Ranking
 
 
@@ -32,7 +32,7 @@ def sample_curves(scores: Mapping[str, ArrayLike], anomalous: ArrayLike) -> Figu
         for name, (colour, line) in method_lines(list(scores)).items():
             ranking = Ranking.of(np.asarray(scores[name], float), truth)
             curve = ranking.roc_curve()
-            roc.plot(curve.x, curve.y, color=colour, linestyle=line, label=name)
+            roc.plot(curve.x, curve.y, color=colour, linestyle=line, label=wrapped(name))
             curve = ranking.precision_recall_curve()
             precision.plot(curve.x, curve.y, color=colour, linestyle=line, drawstyle="steps-pre")
         roc.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=(0, (4, 3)), label="chance")
@@ -75,7 +75,9 @@ def balance_plot(
         figure = Picture(figsize=(4.4 * (1 + len(parts)), 3.8), layout="constrained")
         panels = figure.subplots(1, 1 + len(parts))
         for name, (colour, line) in method_lines(list(curves)).items():
-            panels[0].plot(curves[name]["balance"], curves[name]["auroc"], color=colour, linestyle=line, label=name)
+            panels[0].plot(
+                curves[name]["balance"], curves[name]["auroc"], color=colour, linestyle=line, label=wrapped(name)
+            )
         panels[0].axvline(balance, color=NEUTRAL, linestyle=(0, (4, 3)), label="λ that was used")
         panels[0].set(xlabel="λ: 0 classification, 1 reconstruction", ylabel="AUROC")
         panels[0].legend()

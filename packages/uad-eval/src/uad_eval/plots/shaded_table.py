@@ -73,7 +73,7 @@ def shaded_table(
         panel.set_xticks(range(len(names[1])), names[1])
         panel.set_yticks(range(len(names[0])), [wrapped(str(name)) for name in names[0]])
         panel.set(xlabel=column_label, ylabel=row_label)
-        panel.set_title(title, loc="left", fontsize=11)
+        panel.set_title(wrapped(title, 60), loc="left", fontsize=11)
         panel.grid(False)
         panel.spines[:].set_visible(False)
         panel.tick_params(length=0)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from uad_eval.plots.style import NEUTRAL, Picture, look, method_lines
+from uad_eval.plots.style import NEUTRAL, Picture, look, method_lines, wrapped
 
 
 def size_curves(
@@ -40,7 +40,9 @@ def size_curves(
         panel = figure.subplots()
         for name, (colour, line) in method_lines(list(tables)).items():
             table = tables[name]
-            panel.plot(table["x"], table["value"], color=colour, linestyle=line, marker="o", linewidth=1.8, label=name)
+            panel.plot(
+                table["x"], table["value"], color=colour, linestyle=line, marker="o", linewidth=1.8, label=wrapped(name)
+            )
             if "low" in table:
                 panel.fill_between(table["x"], table["low"], table["high"], color=colour, alpha=0.12, linewidth=0)
         sizes = np.unique(np.concatenate([table["x"] for table in tables.values()]))

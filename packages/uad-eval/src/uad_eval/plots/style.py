@@ -16,6 +16,8 @@ LINES = ("-", "--", ":", "-.")
 HEALTHY, ANOMALOUS, NEUTRAL = "#0072B2", "#D55E00", "#666666"
 DPI = 110
 
+_JOINTS = re.compile(r"(?<=[ :,])|(?<==)(?=[a-z/])|(?<=\w\+)")
+
 _RC: dict[Any, Any] = {
     "font.size": 11,
     "axes.titlesize": 12,
@@ -65,14 +67,14 @@ def method_lines(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def wrapped(name: str, width: int = 32) -> str:
-    """Break a name into lines: behind blanks and behind what joins a method's name with its settings.
+    """Break a name into lines: behind blanks and what joins a method's name with its settings, or else within a word.
 
     Parameters
     ----------
     name : str
         Line breaks that it has are kept.
     width : int
-        Characters to a line; a part that is longer is not broken.
+        Characters to a line.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def wrapped(name: str, width: int = 32) -> str:
     lines = []
     for given in name.split("\n"):
         line = ""
-        for part in re.split(r"(?<=[ :,])|(?<=[=+])(?=[a-z])", given):
+        for part in re.findall(f".{{1,{width}}}", re.sub(_JOINTS, "\n", given)):
             if line and len(line) + len(part.rstrip()) > width:
                 lines.append(line.rstrip())
                 line = ""

@@ -148,7 +148,7 @@ def find_warnings(quality: Mapping[str, Any], marked: float | None, judged: floa
     quality : mapping
         Of `uad_data.quality.measures.measure`; may be empty.
     marked : float or None
-        Share of the brain's voxels above the threshold; None without a threshold.
+        Share of the judged brain's voxels above the threshold; None without a threshold.
     judged : float, optional
         Share of the brain in which the mask was decided.
 
@@ -173,12 +173,12 @@ def find_warnings(quality: Mapping[str, Any], marked: float | None, judged: floa
         found.append("The brain reaches the edge of the scan: part of it may not have been scanned.")
     if marked is not None and marked > _MOST_MARKED:
         found.append(
-            f"{marked:.0%} of the brain is above the threshold: the scan is unlike those that the method was trained "
+            f"{marked:.0%} of the brain that was judged is above the threshold: the scan is unlike those that the method was trained "
             "on (another sequence, scanner or preparation?), and its findings mean little."
         )
     if judged is not None and judged < _LEAST_JUDGED:
         found.append(
-            f"Only {judged:.0%} of the brain was judged: the rest lies in slices that the run's slice rule leaves out "
-            "and that the method has not learned."
+            f"Only {judged:.0%} of the brain was judged: the rest lies in slices that the run's slice rule kept from "
+            "training."
         )
     return found

@@ -65,6 +65,8 @@ class Prediction:
         How many; None without a threshold.
     total_ml
         Their volume; None without a threshold and for pictures.
+    share_judged
+        Share of the brain in which the mask was decided, see this file's head; None without a threshold.
     warnings
         What makes them doubtful.
     """
@@ -72,6 +74,7 @@ class Prediction:
     folder: Path
     findings: int | None
     total_ml: float | None
+    share_judged: float | None
     warnings: tuple[str, ...] = ()
 
 
@@ -195,11 +198,12 @@ def predict_cohort(
             key = _key(loaded, files, prepared=prepared)
             made = _finished(out / name, key) or _predict(loaded, files, out / name, prepared=prepared, key=key)
             done.append(made)
-            line |= {"findings": made.findings, "total_ml": made.total_ml, "warnings": " ".join(made.warnings)}
+            line |= {name: getattr(made, name) for name in ("findings", "total_ml", "share_judged")}
+            line["warnings"] = " ".join(made.warnings)
         except (InputError, PipelineError) as error:
             line["error"] = str(error)
         lines.append(line)
-    columns = ["subject", "session", "folder", "findings", "total_ml", "warnings", "error"]
+    columns = ["subject", "session", "folder", "findings", "total_ml", "share_judged", "warnings", "error"]
     with writing(out / TABLE), atomic_path(out / TABLE) as temporary:
         pd.DataFrame(lines, columns=columns).astype({"findings": "Int64"}).to_csv(temporary, index=False)
     failed = [line for line in lines if "error" in line]
@@ -295,6 +299,7 @@ def _finished(folder: Path, key: dict[str, Any]) -> Prediction | None:
         folder=folder,
         findings=record["findings"],
         total_ml=record["total_ml"],
+        share_judged=record["share_judged"],
         warnings=tuple(record["warnings"]),
     )
 
@@ -317,11 +322,13 @@ def _predict(run: _Run, files: Files, folder: Path, *, prepared: bool, key: dict
             folder=folder,
             findings=None if result.findings is None else len(result.findings),
             total_ml=result.total_ml,
+            share_judged=result.share_judged,
             warnings=tuple(result.warnings),
         )
         record = {
             "findings": made.findings,
             "total_ml": made.total_ml,
+            "share_judged": made.share_judged,
             "warnings": made.warnings,
             "threshold": result.threshold,
             "classes": None if result.classes is None else result.classes.values,
@@ -338,18 +345,20 @@ def _judge(run: _Run, files: Files, opened: OpenedScan, items: PreparedScan, map
     affine = way_back.native_affine
     scores = way_back.to_native(items.to_native(maps) * scan.brain)
     brain = way_back.to_native(scan.brain.astype(np.float32)) >= 0.5
-    smoothed = marked = judged = mask = findings = labels = classes = None
+    smoothed = marked = judged = share_judged = mask = findings = labels = classes = None
     if run.pipeline:
-        known = _known_items(opened, items, run.config.spec)
+        known = _known_items(scan.brain, items, run.config.spec)
         inside = items.brain[known]
         flat = items.image.ndim == 4
         spacing = (items.pixel_mm,) * (2 if flat else 3)
         context = Context(inside, spacing, slice_thickness=scan.spacing[0] if flat else None)
-        kept = run.pipeline.score(maps[known], context)
         decided = np.zeros(maps.shape, bool)
-        decided[known] = run.pipeline.mask_from_scores(kept, context)
-        smoothed, marked = kept[inside], float(decided[known][inside].mean())
+        if inside.any():
+            kept = run.pipeline.score(maps[known], context)
+            decided[known] = run.pipeline.mask_from_scores(kept, context)
+            smoothed, marked = kept[inside], float(decided[known][inside].mean())
         judged = brain if known.all() else brain & (way_back.to_native(_known_brain(scan.brain, items, known)) >= 0.5)
+        share_judged = int(judged.sum()) / max(int(brain.sum()), 1)
         # A share, not labels: two interpolations of yes and no would move the outline by a voxel.
         share = items.to_native(decided.astype(np.float32)) * scan.brain
         mask = way_back.to_native(share) >= 0.5
@@ -371,6 +380,7 @@ def _judge(run: _Run, files: Files, opened: OpenedScan, items: PreparedScan, map
         image=opened.native,
         brain=brain,
         judged=judged,
+        share_judged=share_judged,
         affine=affine,
         scores=scores,
         mask=mask,
@@ -383,21 +393,15 @@ def _judge(run: _Run, files: Files, opened: OpenedScan, items: PreparedScan, map
         template=opened.template,
         prepared=opened.prepared,
         quality=opened.quality,
-        warnings=find_warnings(opened.quality, above, judged=None if judged is None else judged.sum() / brain.sum()),
+        warnings=find_warnings(opened.quality, above, judged=share_judged),
     )
 
 
-def _known_items(opened: OpenedScan, items: PreparedScan, spec: ArraySpec) -> np.ndarray:
+def _known_items(brain: np.ndarray, items: PreparedScan, spec: ArraySpec) -> np.ndarray:
     """Tell which items (n,) are like those that the run learned from, by its slice rule; volumes all are."""
     if len(spec.size) == 3:
         return np.ones(len(items.slice_index), bool)
-    index = select_slices(opened.scan.brain, spec.slices)
-    if not index.size:
-        raise InputError(
-            f"scan of subject {opened.scan.subject!r}: no slice fits the rule {spec.slices!r} of the run: there is "
-            "nothing to decide on. Give a scan of the whole brain"
-        )
-    return np.isin(items.slice_index, index)
+    return np.isin(items.slice_index, select_slices(brain, spec.slices))
 
 
 def _known_brain(brain: np.ndarray, items: PreparedScan, known: np.ndarray) -> np.ndarray:

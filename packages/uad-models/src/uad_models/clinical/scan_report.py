@@ -83,9 +83,11 @@ def _verdict(result: ScanResult) -> str:
     else:
         count = len(result.findings)
         line = "No finding" if count == 0 else f"{count} finding{'s' if count > 1 else ''}"
+        if not result.share_judged:
+            line = "Nothing was judged"
         if count and result.total_ml is not None:
             line += f", {_ml(result.total_ml)} in total"
-        more = f"{result.marked:.2%} of the brain is marked" if result.marked is not None else ""
+        more = f"{result.marked:.2%} of {_brain(result)} is marked" if result.marked is not None else "No mask"
         verdict = result.verdict
         if verdict and result.own_threshold is None:
             more += (
@@ -93,18 +95,31 @@ def _verdict(result: ScanResult) -> str:
                 f"{verdict.healthy_mean:.2%} of a brain was marked, in half of the scans at most "
                 f"{verdict.healthy_median:.2%}, in 95 % of them at most {verdict.healthy_high:.2%}"
             )
-        more += f".{_not_judged(result)}"
+        more += f". {_not_judged(result)}"
     return f'<div class="verdict"><b>{line}</b><p>{more}</p><p><b style="font-size:inherit">{_DISCLAIMER}</b></p></div>'
 
 
 def _not_judged(result: ScanResult) -> str:
     """Say which part of the brain the mask leaves open."""
-    if not result.unjudged:
+    if not _partly_judged(result):
         return ""
+    rule, share = result.config.spec.slices, 1 - (result.share_judged or 0)
+    told = f"{share:.1%}" if share >= 0.001 else "Less than 0.1%"
+    small = "" if rule.startswith("centre") else ", small ones near the crown and the skull base"
     return (
-        f" {result.unjudged:.1%} of the brain was not judged: slices that the run's rule ({result.config.spec.slices}) "
-        "kept from training, mostly small ones near the crown and the skull base. They have a map, but no mask."
+        f"{told} of the brain was not judged: slices that the run's rule ({rule}) kept from training{small}. "
+        "They have a map, but no mask."
     )
+
+
+def _partly_judged(result: ScanResult) -> bool:
+    """Tell whether the mask leaves a part of the brain open."""
+    return result.share_judged is not None and result.share_judged < 1
+
+
+def _brain(result: ScanResult) -> str:
+    """Name what shares are of."""
+    return "the judged brain" if result.share_judged and _partly_judged(result) else "the brain"
 
 
 def _warnings(result: ScanResult) -> str:
@@ -251,14 +266,14 @@ def _histogram(result: ScanResult) -> str:
             f'<text class="limit" x="{x + shift:.1f}" y="13" text-anchor="{anchor}">threshold {limit:.3g}</text>'
         )
     if limit is not None:
-        note = f" {(values > limit).mean():.2%} of the brain is above the threshold"
+        note = f" {(values > limit).mean():.2%} of {_brain(result)} is above the threshold"
         own = result.own_threshold is not None or result.verdict is None
         note += "." if own else f", {result.verdict.false_positive_rate:.2%} in healthy brains."  # type: ignore[union-attr]
     return (
         f'<section><h2>Values of the map</h2><svg class="histogram" viewBox="0 -4 640 186" role="img" '
         f'aria-label="histogram of the map">{bars}<line x1="0" x2="640" y1="160" y2="160"/>{line}'
         f'<text x="0" y="178">{low:.3g}</text><text x="640" y="178" text-anchor="end">{high:.3g}</text></svg>'
-        f'<p class="soft">Voxels of the brain, by {told}; heights are logarithmic.{note}</p></section>'
+        f'<p class="soft">Voxels of {_brain(result)}, by {told}; heights are logarithmic.{note}</p></section>'
     )
 
 

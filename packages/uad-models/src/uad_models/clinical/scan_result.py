@@ -27,9 +27,9 @@ class ScanResult:
         What the user asked for instead, or None.
     pipeline, threshold
         That made the mask; None without a threshold.
-    judged
-        Brain in which the mask was decided: not in slices that the run's slice rule leaves out. None without a
-        threshold.
+    judged, share_judged
+        Brain in which the mask was decided: not in slices that the run's slice rule leaves out; and its share of the
+        brain, 0 to 1. None without a threshold.
     image, brain, affine
         The first sequence, the brain, and voxels ``(w, h, d)`` to scanner millimetres.
     scores, mask, labels
@@ -40,7 +40,7 @@ class ScanResult:
         Their table, see `uad_models.clinical.findings.list_findings`; or None.
     smoothed
         ``(k,)`` what the threshold was compared with: scores of the judged brain's voxels in the size that the method
-        sees, or None.
+        sees, or None; also None where nothing was judged.
     marked
         Share of the judged brain that the mask holds there, or None.
     midline, template
@@ -58,6 +58,8 @@ class ScanResult:
     own_threshold: float | None
     pipeline: Pipeline | None
     threshold: float | None
+    judged: np.ndarray | None
+    share_judged: float | None
     image: np.ndarray
     brain: np.ndarray
     affine: np.ndarray
@@ -72,7 +74,6 @@ class ScanResult:
     prepared: str
     quality: dict[str, Any]
     warnings: list[str]
-    judged: np.ndarray | None = None
     classes: ClassMap | None = None
 
     @property
@@ -80,13 +81,6 @@ class ScanResult:
         """Voxel size in mm along d, h, w."""
         w, h, d = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(d), float(h), float(w)
-
-    @property
-    def unjudged(self) -> float:
-        """Share of the brain in which nothing was decided though there is a threshold, 0 to 1."""
-        if self.judged is None or not self.brain.any():
-            return 0.0
-        return 1 - float(np.count_nonzero(self.judged) / np.count_nonzero(self.brain))
 
     @property
     def total_ml(self) -> float | None:

@@ -27,8 +27,8 @@ Deviations and choices
 - ``poses="turned"`` asks the head about all four quarter turns of an image and averages; the thesis asks once.
 - The thesis lowers the learning rate when the loss is on a plateau and prints neither factor nor patience. Preset
   ``thesis`` does so by the loss on healthy validation images, in both stages, with torch's defaults but for a patience
-  of 5 validations; ``quick`` keeps the cosine, which falls to 0 in its few steps. Its
-  stages have 500 each: to rebuild what was turned and shifted takes longer to learn than `vae_pretrained`'s task.
+  of 5 validations; ``quick`` keeps the cosine, which falls to 0 in its few steps.
+- A stage of ``quick`` has 500 steps, twice `vae_pretrained`'s: what was turned and shifted is harder to rebuild.
 - Quarter turns need slices as high as wide. A brain that fills its image loses some of its rim by a shift, and what is
   lost is not rebuilt either.
 """
