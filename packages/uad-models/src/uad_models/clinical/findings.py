@@ -173,8 +173,8 @@ def find_warnings(quality: Mapping[str, Any], marked: float | None, judged: floa
         found.append("The brain reaches the edge of the scan: part of it may not have been scanned.")
     if marked is not None and marked > _MOST_MARKED:
         found.append(
-            f"{marked:.0%} of the brain that was judged is above the threshold: the scan is unlike those that the method was trained "
-            "on (another sequence, scanner or preparation?), and its findings mean little."
+            f"{marked:.0%} of the brain that was judged is above the threshold: the scan is unlike those that "
+            "the method was trained on (another sequence, scanner or preparation?), and its findings mean little."
         )
     if judged is not None and judged < _LEAST_JUDGED:
         found.append(
